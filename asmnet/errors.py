@@ -1,0 +1,62 @@
+"""Every error that asmnet raises on purpose.
+
+AsmnetError
+├── ImageError            the image cannot be used
+│   ├── ImageNotFoundError    (also FileNotFoundError)
+│   ├── ImageDecodeError      not an image, truncated, empty, a folder
+│   ├── ImageTooLargeError    more pixels than the limit
+│   └── InvalidImageError     (also ValueError) wrong shape, dtype or values
+├── InvalidInputError     (also ValueError) boxes, options, thresholds
+└── WeightsError          the model file cannot be used
+    ├── WeightsNotFoundError  (also FileNotFoundError)
+    ├── ChecksumError         the file is not the one the manifest describes
+    └── ProviderError         ONNX Runtime lacks the asked execution provider
+
+Catch ``AsmnetError`` to catch them all. Messages say what was expected and what came.
+"""
+
+from __future__ import annotations
+
+
+class AsmnetError(Exception):
+    """Base of every error of this package."""
+
+
+class ImageError(AsmnetError):
+    """The image cannot be used."""
+
+
+class ImageNotFoundError(ImageError, FileNotFoundError):
+    """No file at the given path."""
+
+
+class ImageDecodeError(ImageError):
+    """The file or bytes are not a complete image of a known format."""
+
+
+class ImageTooLargeError(ImageError):
+    """The image header announces more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``."""
+
+
+class InvalidImageError(ImageError, ValueError):
+    """An array of a wrong shape, dtype or range, or an object that is no image."""
+
+
+class InvalidInputError(AsmnetError, ValueError):
+    """An argument other than the image is wrong: boxes, key points, options."""
+
+
+class WeightsError(AsmnetError):
+    """A model file cannot be used."""
+
+
+class WeightsNotFoundError(WeightsError, FileNotFoundError):
+    """No bundled weights of that name, and no file at that path."""
+
+
+class ChecksumError(WeightsError):
+    """The weights file differs from the one that the manifest describes."""
+
+
+class ProviderError(WeightsError):
+    """ONNX Runtime on this machine lacks an execution provider that was asked for."""

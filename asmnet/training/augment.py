@@ -1,0 +1,77 @@
+"""Random changes of colour and quality, with an explicit generator, on RGB uint8 arrays."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from asmnet.image import ImageArray
+
+
+def photometric(image: ImageArray, rng: np.random.Generator) -> ImageArray:
+    """Light, colour, blur, noise and JPEG as cameras and codecs make them. Returns a new array."""
+    image = _light(image, rng)
+    if rng.random() < 0.15:
+        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
+    if rng.random() < 0.15:
+        image = _blur(image, rng)
+    if rng.random() < 0.15:
+        noise = rng.standard_normal(image.shape, dtype=np.float32) * rng.uniform(2, 16)
+        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.2:
+        quality = int(rng.integers(15, 80))
+        _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
+    return image
+
+
+def _light(image: ImageArray, rng: np.random.Generator) -> ImageArray:
+    """Contrast, brightness, gamma and white balance as one table per channel; then saturation."""
+    ramp = np.linspace(0, 1, 256)
+    table = np.empty((1, 256, 3), dtype=np.uint8)
+    gamma = np.exp(rng.normal(0, 0.3))
+    contrast, brightness = np.exp(rng.normal(0, 0.25)), rng.normal(0, 0.1)
+    for channel in range(3):
+        gain = np.exp(rng.normal(0, 0.08))
+        curve = (ramp**gamma * gain - 0.5) * contrast + 0.5 + brightness
+        table[0, :, channel] = np.clip(curve * 255, 0, 255)
+    image = np.asarray(cv2.LUT(image, table), dtype=np.uint8)
+    if rng.random() < 0.4:
+        grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+        amount = rng.uniform(0.3, 1.6)
+        image = np.asarray(cv2.addWeighted(image, amount, grey, 1 - amount, 0), dtype=np.uint8)
+    if rng.random() < 0.05:
+        image = np.ascontiguousarray(image[:, :, ::-1])
+    return image
+
+
+def _blur(image: ImageArray, rng: np.random.Generator) -> ImageArray:
+    size = min(image.shape[:2])
+    if rng.random() < 0.5:  # seen from far: few pixels, enlarged
+        factor = rng.uniform(0.3, 0.8)
+        small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_LINEAR))
+    sigma = rng.uniform(0.4, 0.015 * size + 0.5)
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma))
+
+
+def occlude(
+    image: ImageArray, box: np.ndarray, texture: ImageArray, rng: np.random.Generator
+) -> None:
+    """Covers up to about half of a box with a patch, in place: a colour or a piece of ``texture``."""
+    x0, y0, x1, y1 = box
+    width, height = (rng.uniform(0.2, 0.7, size=2) * [x1 - x0, y1 - y0]).astype(int)
+    left = int(rng.uniform(x0 - width / 2, x1 - width / 2))
+    top = int(rng.uniform(y0 - height / 2, y1 - height / 2))
+    left, top = max(left, 0), max(top, 0)
+    target = image[top : top + height, left : left + width]
+    if target.size == 0:
+        return
+    if rng.random() < 0.4:
+        target[:] = rng.integers(0, 256, size=3)
+        return
+    side = min(texture.shape[:2])
+    row = int(rng.integers(0, texture.shape[0] - side // 2))
+    column = int(rng.integers(0, texture.shape[1] - side // 2))
+    piece = texture[row : row + side // 2, column : column + side // 2]
+    target[:] = cv2.resize(piece, target.shape[1::-1], interpolation=cv2.INTER_LINEAR)

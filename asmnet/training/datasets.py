@@ -1,0 +1,283 @@
+"""Readers of the data folders, and how they are cut into training, validation and test parts.
+
+``DATA`` below is the root that every command takes as ``--data``; it holds the folders ``300w``,
+``300w_lp_ibug``, ``youtube_faces``, ``pointing04``, ``helen_unlabelled`` and ``backgrounds``.
+300W is read as its authors ship it (``.pts`` beside each photo), so a full download works too.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet.errors import AsmnetError
+from asmnet.geometry import points_box
+from asmnet.schemes import IBUG_68
+
+Split = Literal["train", "val", "test"]
+FloatArray = NDArray[np.float64]
+
+# One photo or person in TRAIN_PARTS goes to the validation part.
+TRAIN_PARTS = 12
+
+# Pointing'04: the data's rules keep people 9–15 for testing; of the rest one validates.
+POINTING_VAL_PERSON, POINTING_FIRST_TEST_PERSON = 8, 9
+
+# YuNet's box reaches from chin to hairline. This part of it is the box of the 68 points
+# (brows to chin): means over the 300W training faces, standard deviation 3–5 % of the box.
+YUNET_TO_TIGHT = np.array([-0.008, 0.245, 1.024, 1.005])
+
+
+class LabelError(AsmnetError, ValueError):
+    """A label file is broken; the message names the file and the line."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledFace:
+    """One labelled face of a photo.
+
+    Attributes:
+        image: path of the photo.
+        landmarks: (68, 2) image pixels, or None where the set has no points.
+        rotation: (3, 3) head rotation, or None where unknown.
+        source: name of the folder it came from, for example "300w".
+    """
+
+    image: Path
+    landmarks: FloatArray | None
+    rotation: FloatArray | None
+    source: str
+
+
+@dataclass(frozen=True, eq=False)
+class FacePhoto:
+    """A photo with all its known faces, for the detector.
+
+    Attributes:
+        image: path of the photo.
+        outlines: one (k, 2) array a face; its tight box is the face's box, also after a turn.
+        keypoints: (n, 5, 2) right and left eye, nose, right and left mouth corner.
+    """
+
+    image: Path
+    outlines: list[FloatArray]
+    keypoints: FloatArray
+
+
+def part_of(group: str) -> Split:
+    """"val" for one group (photo or person) in ``TRAIN_PARTS``, "train" for the others.
+
+    By a checksum of the name, so that adding files moves nothing.
+    """
+    return "val" if crc32(group.encode()) % TRAIN_PARTS == 0 else "train"
+
+
+def read_pts(path: Path) -> FloatArray:
+    """Points of a ``.pts`` file (300W's format): (68, 2) image pixels.
+
+    Raises:
+        LabelError: with file and line, when a line is not two finite numbers or the count is off.
+    """
+    lines = path.read_text().splitlines()
+    try:
+        first = lines.index("{") + 1
+        last = lines.index("}")
+    except ValueError:
+        raise LabelError(f"{path}: expected points between lines '{{' and '}}'") from None
+    points = []
+    for number in range(first, last):
+        try:
+            x, y = (float(v) for v in lines[number].split())
+        except ValueError:
+            raise LabelError(
+                f"{path}, line {number + 1}: expected two numbers, got {lines[number]!r}"
+            ) from None
+        points.append((x, y))
+    if len(points) != len(IBUG_68) or not np.isfinite(points).all():
+        raise LabelError(f"{path}: expected 68 finite points, got {len(points)} points")
+    return np.array(points)
+
+
+def read_300w(root: Path, split: Split) -> list[LabelledFace]:
+    """300W under ``root/300w``; "test" is the common test set (Helen and LFPW test photos)."""
+    folders = {
+        "test": ("helen/testset", "lfpw/testset"),
+        "train": ("afw", "helen/trainset", "lfpw/trainset"),
+        "val": ("afw", "helen/trainset", "lfpw/trainset"),
+    }[split]
+    rotations = _rotations(root / "300w")
+    faces = []
+    for folder in folders:
+        for path in sorted((root / "300w" / folder).glob("*.pts")):
+            # AFW and LFPW's faces of one photo share the name up to the last number.
+            photo = re.sub(r"_\d+$", "", path.stem) if folder == "afw" else path.stem
+            if split != "test" and part_of(photo) != split:
+                continue
+            name = f"{folder}/{path.stem}"
+            image = next(p for p in (path.with_suffix(s) for s in (".jpg", ".png")) if p.exists())
+            faces.append(LabelledFace(image, read_pts(path), rotations.get(name), "300w"))
+    return faces
+
+
+def read_300w_lp(root: Path, split: Split) -> list[LabelledFace]:
+    """300W-LP's IBUG part, split by the photo it was warped from; visible outline."""
+    folder = root / "300w_lp_ibug"
+    rotations = _rotations(folder)
+    faces = []
+    for path in sorted(folder.glob("*.pts")):
+        photo = path.stem.rsplit("_", 1)[0].removesuffix("_1").removesuffix("_2")
+        if part_of(photo) == split:
+            image = path.with_suffix(".jpg")
+            rotation = rotations.get(image.name, rotations.get(path.stem))
+            faces.append(LabelledFace(image, read_pts(path), rotation, "300w_lp_ibug"))
+    return faces
+
+
+def read_youtube_faces(root: Path, split: Split) -> list[LabelledFace]:
+    """Video frames with machine-made points, split by person."""
+    folder = root / "youtube_faces"
+    rotations = _rotations(folder)
+    faces = []
+    with (folder / "landmarks68.csv").open(newline="") as file:
+        for row in csv.reader(file):
+            if row[0] == "file" or part_of(row[0].rsplit("_", 1)[0]) != split:
+                continue
+            points = np.array(row[1:137], dtype=np.float64).reshape(68, 2)
+            image = folder / "images" / row[0]
+            faces.append(LabelledFace(image, points, rotations.get(row[0]), "youtube_faces"))
+    return faces
+
+
+@dataclass(frozen=True)
+class PointingPose:
+    """A Pointing'04 photo with its label.
+
+    Attributes:
+        image: path of the photo.
+        person: 1–15.
+        tilt: degrees, up is positive: the convention's pitch.
+        pan: degrees, positive when the subject faces the image's left: the convention's yaw.
+        box: the labelled face box, xyxy pixels; smaller than, and shifted against, the 68 points.
+    """
+
+    image: Path
+    person: int
+    tilt: float
+    pan: float
+    box: tuple[float, float, float, float]
+
+
+def read_pointing04(root: Path, split: Split) -> list[PointingPose]:
+    """Pointing'04; people 9–15 are the test part."""
+    folder = root / "pointing04"
+    poses = []
+    with (folder / "labels.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            person = int(row["person"])
+            if person >= POINTING_FIRST_TEST_PERSON:
+                part = "test"
+            else:
+                part = "val" if person == POINTING_VAL_PERSON else "train"
+            if part != split:
+                continue
+            cx, cy, w, h = (float(row[f"box_{k}"]) for k in ("cx", "cy", "w", "h"))
+            box = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
+            tilt, pan = float(row["tilt_deg"]), float(row["pan_deg"])
+            poses.append(PointingPose(folder / "images" / row["file"], person, tilt, pan, box))
+    return poses
+
+
+def read_backgrounds(root: Path, split: Split) -> list[tuple[Path, FloatArray]]:
+    """Natural photos with the (n, 4) xyxy boxes of the few faces in them.
+
+    Every fifth photo is kept for testing, so false faces are counted on unseen photos.
+    """
+    folder = root / "backgrounds"
+    boxes = {name: rows[:, :4] for name, rows in _faces_csv(folder).items()}
+    out = []
+    for number, path in enumerate(sorted((folder / "images").glob("*.jpg"))):
+        part = {0: "test", 1: "val"}.get(number % 10, "test" if number % 5 == 0 else "train")
+        if part == split:
+            known = boxes.get(path.name, np.zeros((0, 4)))
+            out.append((path, np.concatenate([known[:, :2], known[:, :2] + known[:, 2:4]], axis=1)))
+    return out
+
+
+def read_detection(root: Path, split: Literal["train", "val"]) -> list[FacePhoto]:
+    """Every photo with faces that the detector may learn from.
+
+    Where a human or 300W-LP label exists the face's outline is its 68 points; the other faces
+    of ``faces.csv`` get the ellipse that fills the part of YuNet's box from brows to chin.
+    """
+    photos = []
+    for reader, name in (
+        (read_300w, "300w"),
+        (read_300w_lp, "300w_lp_ibug"),
+        (read_youtube_faces, "youtube_faces"),
+    ):
+        found = _faces_csv(root / name)
+        for face in reader(root, split):
+            assert face.landmarks is not None
+            key = str(face.image.relative_to(root / name).with_suffix("")) if name == "300w" else face.image.name
+            photos.append(_photo(face.image, found.get(key), face.landmarks))
+    found = _faces_csv(root / "pointing04")
+    photos += [
+        _photo(pose.image, found[pose.image.name])
+        for pose in read_pointing04(root, split)
+        if pose.image.name in found
+    ]
+    folder = root / "helen_unlabelled"
+    photos += [
+        _photo(folder / "images" / name, rows)
+        for name, rows in sorted(_faces_csv(folder).items())
+        if part_of(name) == split
+    ]
+    return photos
+
+
+def _photo(image: Path, found: FloatArray | None, landmarks: FloatArray | None = None) -> FacePhoto:
+    outlines, keypoints = [], []
+    label_box = None
+    if landmarks is not None:
+        outlines.append(landmarks)
+        keypoints.append(IBUG_68.keypoints @ landmarks)
+        label_box = points_box(landmarks)
+    for row in found if found is not None else ():
+        x, y, w, h = row[:4]
+        centre = np.array([x + w / 2, y + h / 2])
+        if label_box is not None and (centre > label_box[:2]).all() and (centre < label_box[2:]).all():
+            continue  # the labelled face itself
+        tight = np.array([x, y, x, y]) + YUNET_TO_TIGHT * [w, h, w, h]
+        angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+        circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        outlines.append((tight[:2] + tight[2:]) / 2 + circle * (tight[2:] - tight[:2]) / 2)
+        keypoints.append(row[4:14].reshape(5, 2))
+    return FacePhoto(image, outlines, np.array(keypoints).reshape(-1, 5, 2))
+
+
+def _faces_csv(folder: Path) -> dict[str, FloatArray]:
+    """Rows of ``faces.csv`` by file name: x, y, w, h, ten key-point numbers if any, score."""
+    rows: dict[str, list[list[float]]] = defaultdict(list)
+    with (folder / "faces.csv").open(newline="") as file:
+        reader = csv.reader(file)
+        next(reader)
+        for row in reader:
+            rows[row[0]].append([float(v) for v in row[1:]])
+    return {name: np.array(values) for name, values in rows.items()}
+
+
+def _rotations(folder: Path) -> dict[str, FloatArray]:
+    """Pseudo-label rotations by photo name; none for a plain download of the set."""
+    path = folder / "pseudo_labels.npz"
+    if not path.exists():
+        return {}
+    with np.load(path) as labels:
+        return dict(zip(labels["name"].tolist(), labels["rotation"].astype(np.float64), strict=True))

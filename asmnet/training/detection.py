@@ -1,0 +1,347 @@
+"""What the face detector learns from: mosaics, targets and losses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from asmnet.geometry import box_iou, points_box
+from asmnet.image import ImageArray, letterbox, load_image
+from asmnet.training.augment import occlude, photometric
+from asmnet.training.datasets import FacePhoto, read_backgrounds, read_detection
+from asmnet.training.loop import Schedule, fit, images_to_input
+from asmnet.training.models import FaceDetectorNet, initialise
+
+FloatArray = NDArray[np.float64]
+
+# Face sizes (square root of the box area, input pixels) that each stride is responsible for.
+SIZE_RANGES = {8: (0.0, 64.0), 16: (40.0, 150.0), 32: (96.0, float("inf"))}
+CENTRE_PART = 0.22  # cells this close to the box's centre (units of its sides) are positive
+MIN_FACE = 9.0  # smaller faces are neither face nor background
+MIRROR = np.array([1, 0, 2, 4, 3])  # key points after a mirror
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A training picture: image (S, S, 3) and what is in it."""
+
+    image: ImageArray
+    boxes: FloatArray  # (n, 4) xyxy
+    keypoints: FloatArray  # (n, 5, 2)
+    usable: NDArray[np.bool_]  # (n,) False: ignored, too small or mostly cut off
+
+
+class SceneDataset(Dataset[tuple[Tensor, ...]]):
+    """Endless random scenes; item ``i`` of an epoch depends on seed, epoch and ``i`` only."""
+
+    def __init__(self, root: Path, *, size: int, length: int, seed: int) -> None:
+        self.size, self.length, self.seed, self.epoch = size, length, seed, 0
+        self.photos = read_detection(root, "train")
+        self.images = [load_image(photo.image) for photo in self.photos]
+        self.backgrounds = [
+            _without_faces(load_image(path), boxes)
+            for path, boxes in read_backgrounds(root, "train")
+        ]
+        # 300W photos carry human labels and the most variety: draw them twice as often.
+        weights = np.array([2.0 if "300w/" in p.image.as_posix() else 1.0 for p in self.photos])
+        self.weights = weights / weights.sum()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        scene = self.scene(np.random.default_rng([self.seed, self.epoch, index]))
+        return (torch.from_numpy(scene.image), *assign(scene, self.size))
+
+    def scene(self, rng: np.random.Generator) -> Scene:
+        """One scene: a photo, a mosaic of four, or background only."""
+        size = self.size
+        kind = rng.random()
+        canvas = self._backdrop(rng)
+        boxes, keypoints, usable = [], [], []
+        if kind < 0.45:
+            tiles = [(0, 0, size, size)]
+            face_sizes = (22.0, 1.05 * size)
+        elif kind < 0.92:
+            cx, cy = rng.integers(int(0.3 * size), int(0.7 * size), size=2)
+            tiles = [(0, 0, cx, cy), (cx, 0, size, cy), (0, cy, cx, size), (cx, cy, size, size)]
+            face_sizes = (10.0, 0.5 * size)
+        else:
+            tiles = []
+        # Background patches with straight edges: else an edge alone would announce a face.
+        for _ in range(int(rng.integers(1, 4)) if rng.random() < 0.4 else 0):
+            patch = self._backdrop(rng)
+            scale, angle = rng.uniform(0.05, 0.5), rng.normal(0, 20)
+            matrix = cv2.getRotationMatrix2D((size / 2, size / 2), angle, scale)
+            matrix[:, 2] += rng.uniform(-0.5, 0.5, size=2) * size
+            _warp(patch, matrix, 1.0, canvas, keep_backdrop=True)
+        for x0, y0, x1, y1 in tiles:
+            if len(tiles) > 1 and rng.random() < 0.1:
+                continue
+            tile = canvas[y0:y1, x0:x1]
+            for outline, points, visible in self._paste(tile, face_sizes, rng):
+                boxes.append(points_box(outline) + [x0, y0, x0, y0])
+                keypoints.append(points + [x0, y0])
+                usable.append(visible)
+        scene = Scene(
+            photometric(canvas, rng),
+            np.array(boxes).reshape(-1, 4),
+            np.array(keypoints).reshape(-1, 5, 2),
+            np.array(usable, dtype=bool),
+        )
+        return _mirror(scene) if rng.random() < 0.5 else scene
+
+    def _backdrop(self, rng: np.random.Generator) -> ImageArray:
+        size = self.size
+        if rng.random() < 0.35:
+            colour = rng.integers(0, 256, size=3) * (rng.random() < 0.5)
+            return np.full((size, size, 3), colour, dtype=np.uint8)
+        photo = self.backgrounds[rng.integers(len(self.backgrounds))]
+        height, width = photo.shape[:2]
+        side = int(rng.uniform(0.3, 1.0) * min(height, width))
+        top, left = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
+        return np.asarray(cv2.resize(photo[top : top + side, left : left + side], (size, size)))
+
+    def _paste(
+        self, tile: ImageArray, face_sizes: tuple[float, float], rng: np.random.Generator
+    ) -> list[tuple[FloatArray, FloatArray, bool]]:
+        """Warps a random photo into the tile so that one of its faces gets a random size."""
+        index = rng.choice(len(self.photos), p=self.weights)
+        photo, image = self.photos[index], self.images[index]
+        height, width = tile.shape[:2]
+        box = points_box(photo.outlines[rng.integers(len(photo.outlines))])
+        wanted = np.exp(rng.uniform(*np.log(face_sizes)))
+        scale = min(wanted / (box[2:] - box[:2]).max(), 3.0)
+        shrink = 1.0
+        while scale / shrink < 0.5 and min(image.shape[:2]) > 8:  # average, or thin lines vanish
+            image = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            shrink /= 2
+        angle = np.radians(rng.uniform(-50, 50) if rng.random() < 0.35 else rng.normal(0, 8))
+        linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        place = rng.uniform([0.1 * width, 0.1 * height], [0.9 * width, 0.9 * height])
+        if rng.random() < 0.8:  # mostly, move a face that would be cut off inside
+            half = min(scale * (box[2:] - box[:2]).max(), width, height) / 2
+            place = np.clip(place, half, np.array([width, height]) - half)
+        matrix = np.column_stack([linear, place - linear @ (box[:2] + box[2:]) / 2])
+        _warp(image, matrix, shrink, tile, keep_backdrop=rng.random() < 0.7)
+        faces = []
+        for outline, points in zip(photo.outlines, photo.keypoints, strict=True):
+            outline, points = _affine(matrix, outline), _affine(matrix, points)
+            box = points_box(outline)
+            outline = np.clip(outline, 0, [width - 1, height - 1])
+            inside = points_box(outline)
+            visible = (inside[2:] - inside[:2]).prod() / (box[2:] - box[:2]).prod()
+            if visible < 0.05:
+                continue
+            usable = bool(visible > 0.6 and (box[2:] - box[:2]).max() >= MIN_FACE)
+            if usable and rng.random() < 0.15:
+                texture = self.backgrounds[rng.integers(len(self.backgrounds))]
+                occlude(tile, inside, texture, rng)
+            faces.append((outline, points, usable))
+        return faces
+
+
+def _warp(
+    image: ImageArray, matrix: FloatArray, shrink: float, tile: ImageArray, *, keep_backdrop: bool
+) -> None:
+    """Draws a photo, already shrunk by ``shrink``, into the tile; ``matrix`` is for full size."""
+    # A pixel u of the shrunk photo lies at (u + 1/2) / shrink - 1/2 in the full one.
+    full = np.column_stack([matrix[:, :2] / shrink, _affine(matrix, np.full(2, 0.5 / shrink - 0.5))])
+    size = tile.shape[1::-1]
+    if not keep_backdrop:
+        tile[:] = cv2.warpAffine(image, full, size)
+        return
+    layer = cv2.warpAffine(image, full, size)
+    covered = cv2.warpAffine(np.full(image.shape[:2], 255, np.uint8), full, size) == 255
+    tile[covered] = layer[covered]
+
+
+def _affine(matrix: FloatArray, points: FloatArray) -> FloatArray:
+    return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
+
+
+def _mirror(scene: Scene) -> Scene:
+    width = scene.image.shape[1]
+    boxes = scene.boxes.copy()
+    boxes[:, [0, 2]] = width - 1 - scene.boxes[:, [2, 0]]
+    keypoints = scene.keypoints[:, MIRROR].copy()
+    keypoints[:, :, 0] = width - 1 - keypoints[:, :, 0]
+    return Scene(np.ascontiguousarray(scene.image[:, ::-1]), boxes, keypoints, scene.usable)
+
+
+def _without_faces(image: ImageArray, boxes: FloatArray) -> ImageArray:
+    """Paints the mean colour over the faces of a background photo."""
+    for x0, y0, x1, y1 in boxes.round().astype(int):
+        image[max(y0 - 2, 0) : y1 + 2, max(x0 - 2, 0) : x1 + 2] = image.mean(axis=(0, 1))
+    return image
+
+
+def cells(size: int) -> tuple[FloatArray, FloatArray]:
+    """Centres (A, 2) and strides (A,) of all output cells of a square input, stride 8 first."""
+    centres, strides = [], []
+    for stride in FaceDetectorNet.STRIDES:
+        axis = (np.arange(size // stride) + 0.5) * stride
+        x, y = np.meshgrid(axis, axis)
+        centres.append(np.stack([x.ravel(), y.ravel()], axis=1))
+        strides.append(np.full(x.size, float(stride)))
+    return np.concatenate(centres), np.concatenate(strides)
+
+
+def assign(scene: Scene, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Targets of every cell: label (A,) 1 face, 0 background, -1 ignored; box (A, 4); (A, 10).
+
+    A face belongs to the cells at its centre on the strides of its size; where two faces claim
+    a cell the smaller one gets it.
+    """
+    centres, strides = cells(size)
+    labels = np.zeros(len(centres), dtype=np.int64)
+    boxes = np.zeros((len(centres), 4), dtype=np.float32)
+    keypoints = np.zeros((len(centres), 10), dtype=np.float32)
+    areas = (scene.boxes[:, 2:] - scene.boxes[:, :2]).prod(axis=1)
+    ranges = np.array([SIZE_RANGES[int(s)] for s in FaceDetectorNet.STRIDES])
+    low, high = np.repeat(ranges, [(size // s) ** 2 for s in FaceDetectorNet.STRIDES], axis=0).T
+    for i in np.argsort(-areas):
+        box = scene.boxes[i]
+        extent = box[2:] - box[:2]
+        if not scene.usable[i]:
+            inside = ((centres >= box[:2]) & (centres <= box[2:])).all(axis=1)
+            labels[inside & (labels == 0)] = -1
+            continue
+        reach = np.maximum(CENTRE_PART * extent, 0.75 * strides[:, None])
+        near = (np.abs(centres - (box[:2] + box[2:]) / 2) <= reach).all(axis=1)
+        face_size = np.sqrt(areas[i])
+        chosen = near & (low <= face_size) & (face_size <= high)
+        labels[chosen] = 1
+        boxes[chosen] = box
+        keypoints[chosen] = scene.keypoints[i].ravel()
+    return torch.from_numpy(labels), torch.from_numpy(boxes), torch.from_numpy(keypoints)
+
+
+def flatten(outputs: tuple[Tensor, ...]) -> Tensor:
+    """Maps (n, 15, h, w) of the three strides to (n, A, 15), in the order of :func:`cells`."""
+    return torch.cat([x.flatten(2) for x in outputs], dim=2).transpose(1, 2)
+
+
+def decode(raw: Tensor, centres: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
+    """Raw (..., A, 15) to boxes (..., A, 4) xyxy and key points (..., A, 10) in input pixels.
+
+    The same formula as ``asmnet.detector.decode``; a test compares the two.
+    """
+    strides = strides[:, None]
+    middle = centres + raw[..., 1:3] * strides
+    half = raw[..., 3:5].clamp(-6, 6).exp() * 2 * strides
+    boxes = torch.cat([middle - half, middle + half], dim=-1)
+    keypoints = centres.repeat(1, 5) + raw[..., 5:15] * 2 * strides
+    return boxes, keypoints
+
+
+def detection_loss(
+    outputs: tuple[Tensor, ...], labels: Tensor, boxes: Tensor, keypoints: Tensor, size: int
+) -> dict[str, Tensor]:
+    """Score, box and key-point losses, each a mean per positive cell.
+
+    Score: quality focal loss (Li et al. 2020): the target of a face's cell is the IoU of the
+    predicted box, so that the score also tells how good the box is. Box: generalised IoU.
+    """
+    raw = flatten(outputs).float()
+    centres, strides = (torch.from_numpy(v).float() for v in cells(size))
+    positive = labels == 1
+    count = positive.sum().clamp(min=1)
+    predicted_boxes, predicted_points = decode(raw, centres, strides)
+    predicted, truth = predicted_boxes[positive], boxes[positive]
+    iou, giou = _iou_giou(predicted, truth)
+    target = torch.zeros_like(raw[..., 0])
+    target[positive] = iou.detach().clamp(min=0.2)
+    probability = raw[..., 0].sigmoid()
+    weight = (target - probability).abs().detach().square() * (labels >= 0)
+    score = functional.binary_cross_entropy_with_logits(raw[..., 0], target, reduction="none")
+    extent = (truth[:, 2:] - truth[:, :2]).mean(dim=1, keepdim=True)
+    points = functional.smooth_l1_loss(
+        predicted_points[positive] / extent, keypoints[positive] / extent, beta=0.05, reduction="sum"
+    )
+    return {
+        "score": (score * weight).sum() / count,
+        "box": 2 * (1 - giou).sum() / count,
+        "keypoints": 0.3 * points / count,
+    }
+
+
+def _iou_giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    intersection = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0)
+    inter = intersection.prod(dim=1)
+    union = (a[:, 2:] - a[:, :2]).prod(dim=1) + (b[:, 2:] - b[:, :2]).prod(dim=1) - inter
+    hull = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(dim=1)
+    iou = inter / union.clamp(min=1e-6)
+    return iou, iou - (hull - union) / hull.clamp(min=1e-6)
+
+
+
+def fit_detector(
+    size: int, schedule: Schedule, data: Path, folder: Path, *, resume: bool
+) -> nn.Module:
+    """Trains asmnet-face; see :func:`asmnet.training.loop.fit`."""
+    torch.manual_seed(schedule.seed)
+    model = FaceDetectorNet()
+    initialise(model)
+    dataset = SceneDataset(data, size=size, length=schedule.samples, seed=schedule.seed)
+    validation = validation_scenes(data, size)
+
+    def losses(model: nn.Module, batch: tuple[Tensor, ...], _: float) -> dict[str, Tensor]:
+        images, labels, boxes, keypoints = batch
+        return detection_loss(model(images_to_input(images)), labels, boxes, keypoints, size)
+
+    return fit(
+        model, dataset, losses, lambda m: validate(m, validation), schedule, folder,
+        resume=resume, validate_every=3,
+    )  # fmt: skip
+
+
+def validation_scenes(data: Path, size: int) -> list[Scene]:
+    """Every second validation photo with faces, letterboxed, and all validation backgrounds."""
+    scenes = []
+    for photo in read_detection(data, "val")[::2]:
+        image, scale = letterbox(load_image(photo.image), size)
+        boxes = np.array([points_box(o) for o in photo.outlines]) * scale
+        usable = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) >= 2 * MIN_FACE
+        scenes.append(Scene(image, boxes, photo.keypoints * scale, usable))
+    for path, known in read_backgrounds(data, "val"):
+        image, _ = letterbox(_without_faces(load_image(path), known), size)
+        scenes.append(Scene(image, np.zeros((0, 4)), np.zeros((0, 5, 2)), np.zeros(0, dtype=bool)))
+    return scenes
+
+
+@torch.inference_mode()
+def validate(model: nn.Module, scenes: list[Scene]) -> dict[str, float]:
+    """Recall at IoU 0.5 and mean IoU of the found at score 0.5; the score of the best false face.
+
+    ``false_score``: the 96th percentile over background photos of the best score on each, that
+    is the threshold at which two photos in fifty show a false face.
+    """
+    found, ious, faces, false_scores = 0, 0.0, 0, []
+    for scene in scenes:
+        size = scene.image.shape[0]
+        centres, strides = (torch.from_numpy(v).float() for v in cells(size))
+        raw = flatten(model(images_to_input(torch.from_numpy(scene.image)[None])))[0]
+        boxes, _ = decode(raw, centres, strides)
+        scores = raw[:, 0].sigmoid()
+        if not len(scene.boxes):
+            false_scores.append(scores.max().item())
+            continue
+        overlaps = box_iou(scene.boxes[scene.usable], boxes[scores > 0.5].double().numpy())
+        best = overlaps.max(axis=1, initial=0)
+        faces += len(best)
+        found += int((best > 0.5).sum())
+        ious += float(best[best > 0.5].sum())
+    return {
+        "recall": found / faces,
+        "iou": ious / max(found, 1),
+        "false_score": float(np.percentile(false_scores, 96)),
+    }

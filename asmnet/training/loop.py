@@ -1,0 +1,220 @@
+"""The training loop: seeded, resumable, with an average of the weights, a log and a curve.
+
+A run lives in one folder: ``checkpoint.pt`` (all that is needed to go on), ``log.csv`` (a row an
+epoch) and ``curve.png``. A kill loses at most the epoch it falls into.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+Losses = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to train; read from the ``[schedule]`` table of a config file.
+
+    Attributes:
+        epochs: passes of ``samples`` random training samples each.
+        samples: samples in an epoch.
+        batch: samples in a step.
+        lr: peak learning rate of AdamW, after ``warmup`` steps, then a cosine to zero.
+        warmup: steps of linear warm-up.
+        weight_decay: decoupled weight decay.
+        ema: decay of the moving average of the weights, which is what is exported.
+        seed: of the initial weights and of every random sample.
+        workers: processes that prepare samples.
+    """
+
+    epochs: int
+    samples: int
+    batch: int
+    lr: float
+    warmup: int
+    weight_decay: float
+    ema: float
+    seed: int
+    workers: int
+
+
+class EpochDataset(Protocol):
+    """A dataset whose item ``i`` depends on its seed, ``epoch`` and ``i`` only."""
+
+    epoch: int
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]: ...
+
+
+def fit(
+    model: nn.Module,
+    dataset: EpochDataset,
+    losses: Callable[[nn.Module, tuple[Tensor, ...], float], Losses],
+    validate: Callable[[nn.Module], dict[str, float]],
+    schedule: Schedule,
+    folder: Path,
+    *,
+    resume: bool,
+    validate_every: int = 1,
+) -> nn.Module:
+    """Trains and returns the averaged model, in evaluation mode.
+
+    Args:
+        model: freshly initialised.
+        dataset: gives samples whose tensors are stacked to batches; the first is (H, W, 3) uint8.
+        losses: from model, batch and progress (0–1) to named losses, whose sum is minimised.
+        validate: from the averaged model to named figures for the log.
+        schedule: how to train.
+        folder: of the run; made if it is missing.
+        resume: go on from ``folder/checkpoint.pt`` if it exists.
+        validate_every: epochs between two validations; the last epoch is always validated.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = folder / "checkpoint.pt"
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = AveragedModel(
+        model, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema), use_buffers=True
+    )
+    optimiser = torch.optim.AdamW(
+        _decay_groups(model, schedule.weight_decay), lr=schedule.lr, betas=(0.9, 0.99)
+    )
+    steps_per_epoch = math.ceil(len(dataset) / schedule.batch)
+    total = schedule.epochs * steps_per_epoch
+    first_epoch = 0
+    if resume and checkpoint.exists():
+        state = torch.load(checkpoint, map_location=device, weights_only=True)
+        model.load_state_dict(state["model"])
+        average.load_state_dict(state["average"])
+        optimiser.load_state_dict(state["optimiser"])
+        first_epoch = state["epoch"]
+        torch.set_rng_state(state["rng"].cpu())
+    for epoch in range(first_epoch, schedule.epochs):
+        dataset.epoch = epoch
+        started = time.monotonic()
+        sums: dict[str, float] = {}
+        model.train()
+        progress_bar = tqdm(
+            _batches(dataset, schedule),
+            total=steps_per_epoch,
+            desc=f"epoch {epoch + 1}/{schedule.epochs}",
+            mininterval=2,
+        )
+        for step, batch in enumerate(progress_bar, start=epoch * steps_per_epoch):
+            for group in optimiser.param_groups:
+                group["lr"] = schedule.lr * _rate(step, total, schedule.warmup)
+            with torch.autocast(device.type, dtype=torch.bfloat16):
+                parts = losses(model, tuple(t.to(device) for t in batch), step / total)
+            loss = torch.stack(list(parts.values())).sum()
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(model.parameters(), 10.0)
+            optimiser.step()
+            average.update_parameters(model)
+            for name, value in parts.items():
+                sums[name] = sums.get(name, 0.0) + value.item()
+            progress_bar.set_postfix(loss=f"{loss.item():.3f}")
+        row: dict[str, Any] = {"epoch": epoch + 1, "seconds": round(time.monotonic() - started, 1)}
+        row |= {name: round(value / steps_per_epoch, 5) for name, value in sums.items()}
+        if (epoch + 1) % validate_every == 0 or epoch + 1 == schedule.epochs:
+            average.eval()
+            row |= {name: round(value, 4) for name, value in validate(average.module).items()}
+        _log(folder, row)
+        _save(
+            checkpoint,
+            {
+                "model": model.state_dict(),
+                "average": average.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "epoch": epoch + 1,
+                "rng": torch.get_rng_state(),
+                "schedule": asdict(schedule),
+            },
+        )
+    average.eval()
+    return average.module
+
+
+def images_to_input(images: Tensor) -> Tensor:
+    """(n, H, W, 3) uint8 to (n, 3, H, W) float in 0–1, channels-last in memory."""
+    return images.permute(0, 3, 1, 2).float().div_(255)
+
+
+def _batches(dataset: EpochDataset, schedule: Schedule) -> DataLoader[tuple[Tensor, ...]]:
+    # Samples are random already, so the order needs no shuffling.
+    source: Dataset[tuple[Tensor, ...]] = dataset  # type: ignore[assignment]
+    return DataLoader(
+        source, schedule.batch, num_workers=schedule.workers, worker_init_fn=_one_thread
+    )
+
+
+def _one_thread(worker: int) -> None:
+    """OpenCV's own threads would compete with the other workers and the network."""
+    cv2.setNumThreads(1)
+
+
+def _rate(step: int, total: int, warmup: int) -> float:
+    """Linear warm-up, then a cosine from 1 to 0."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
+
+
+def _decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay acts on matrices and kernels, not on biases and batch-norm scales."""
+    kernels = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    return [
+        {"params": kernels, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+
+
+def _save(path: Path, state: dict[str, Any]) -> None:
+    """Writes beside the old file, then replaces it: a kill never leaves half a checkpoint."""
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    os.replace(temporary, path)
+
+
+def _log(folder: Path, row: dict[str, Any]) -> None:
+    """Appends a row to ``log.csv`` (rows of repeated epochs are replaced) and redraws the curve."""
+    path = folder / "log.csv"
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        with path.open(newline="") as file:
+            rows = [old for old in csv.DictReader(file) if int(old["epoch"]) < row["epoch"]]
+    rows.append(row)
+    columns = list(dict.fromkeys(name for r in rows for name in r))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    _draw_curve(rows, folder / "curve.png")
+
+
+def _draw_curve(rows: list[dict[str, Any]], path: Path) -> None:
+    from matplotlib.figure import Figure  # here: slow to import
+
+    names = [n for n in dict.fromkeys(n for r in rows for n in r) if n not in ("epoch", "seconds")]
+    figure = Figure(figsize=(3.2 * len(names), 2.6), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        points = [(int(r["epoch"]), float(r[name])) for r in rows if r.get(name) not in (None, "")]
+        axes.plot(*zip(*points, strict=True))
+        axes.set(title=name, xlabel="epoch")
+    figure.savefig(path)
