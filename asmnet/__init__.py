@@ -1,0 +1,54 @@
+"""asmnet: faces, facial landmarks and head pose in milliseconds on a CPU.
+
+>>> import asmnet
+>>> for face in asmnet.detect("photo.jpg"):  # doctest: +SKIP
+...     print(face.bbox, face.landmarks.shape, face.pose.yaw)
+"""
+
+from asmnet.analyzer import FaceAnalyzer, detect
+from asmnet.detector import FaceDetector
+from asmnet.draw import draw_faces
+from asmnet.errors import (
+    AsmnetError,
+    ChecksumError,
+    ImageDecodeError,
+    ImageError,
+    ImageNotFoundError,
+    ImageTooLargeError,
+    InvalidImageError,
+    InvalidInputError,
+    ProviderError,
+    WeightsError,
+    WeightsNotFoundError,
+)
+from asmnet.landmarker import FaceLandmarker
+from asmnet.schemes import IBUG_68, WFLW_98, LandmarkScheme
+from asmnet.types import Detection, Face, HeadPose
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "IBUG_68",
+    "WFLW_98",
+    "AsmnetError",
+    "ChecksumError",
+    "Detection",
+    "Face",
+    "FaceAnalyzer",
+    "FaceDetector",
+    "FaceLandmarker",
+    "HeadPose",
+    "ImageDecodeError",
+    "ImageError",
+    "ImageNotFoundError",
+    "ImageTooLargeError",
+    "InvalidImageError",
+    "InvalidInputError",
+    "LandmarkScheme",
+    "ProviderError",
+    "WeightsError",
+    "WeightsNotFoundError",
+    "__version__",
+    "detect",
+    "draw_faces",
+]

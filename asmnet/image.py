@@ -88,20 +88,25 @@ def crop_image(image: ImageArray, transform: CropTransform) -> ImageArray:
     return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR))
 
 
-def letterbox(image: ImageArray, size: int) -> tuple[ImageArray, float]:
-    """Scales an RGB image to fit (size, size, 3), in the top left corner; the rest is black.
+def letterbox(
+    image: ImageArray, size: int, *, multiple: int
+) -> tuple[ImageArray, NDArray[np.float64]]:
+    """Scales an RGB image so that its longer side is ``size``; keeps the aspect.
 
-    Returns the canvas and the factor from image pixels to canvas pixels.
+    The image lies in the top left corner of a black canvas whose sides are the next multiples of
+    ``multiple``. Returns the canvas and (2,) factors from image to canvas lengths, x and y.
     """
     height, width = image.shape[:2]
     scale = size / max(height, width)
     new_width, new_height = max(round(width * scale), 1), max(round(height * scale), 1)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    canvas = np.zeros((size, size, 3), dtype=np.uint8)
+    canvas = np.zeros(
+        (-(-new_height // multiple) * multiple, -(-new_width // multiple) * multiple, 3), np.uint8
+    )
     canvas[:new_height, :new_width] = cv2.resize(
         image, (new_width, new_height), interpolation=method
     )
-    return canvas, scale
+    return canvas, np.array([new_width / width, new_height / height])
 
 
 def _read(path: Path) -> bytes:

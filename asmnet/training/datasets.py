@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet.errors import AsmnetError
-from asmnet.geometry import points_box
+from asmnet.geometry import euler_to_rotation, points_box, rotation_to_euler
 from asmnet.schemes import IBUG_68
 
 Split = Literal["train", "val", "test"]
@@ -30,6 +30,8 @@ TRAIN_PARTS = 12
 
 # Pointing'04: the data's rules keep people 9–15 for testing; of the rest one validates.
 POINTING_VAL_PERSON, POINTING_FIRST_TEST_PERSON = 8, 9
+
+POINTING_LABEL_SHARE = 0.6
 
 # YuNet's box reaches from chin to hairline. This part of it is the box of the 68 points
 # (brows to chin): means over the 300W training faces, standard deviation 3–5 % of the box.
@@ -256,11 +258,44 @@ def _photo(image: Path, found: FloatArray | None, landmarks: FloatArray | None =
         if label_box is not None and (centre > label_box[:2]).all() and (centre < label_box[2:]).all():
             continue  # the labelled face itself
         tight = np.array([x, y, x, y]) + YUNET_TO_TIGHT * [w, h, w, h]
-        angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-        circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-        outlines.append((tight[:2] + tight[2:]) / 2 + circle * (tight[2:] - tight[:2]) / 2)
+        outlines.append(ellipse(tight))
         keypoints.append(row[4:14].reshape(5, 2))
     return FacePhoto(image, outlines, np.array(keypoints).reshape(-1, 5, 2))
+
+
+def ellipse(box: FloatArray) -> FloatArray:
+    """24 points of the ellipse that fills an xyxy box: a face outline that can be turned."""
+    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return np.asarray((box[:2] + box[2:]) / 2 + circle * (box[2:] - box[:2]) / 2)
+
+
+def pointing_rotations(root: Path, split: Split) -> tuple[list[PointingPose], list[FloatArray]]:
+    """Pointing'04 photos with a head rotation for training.
+
+    The labels say where people were told to point their heads; the eyes did a part of it, so
+    heads turn less. The pseudo-labels look at the head but shrink large angles. The target lies
+    between: ``POINTING_LABEL_SHARE`` of the way from pseudo-label to label. In the middle range
+    pan and tilt are taken as yaw and pitch; beyond, where Euler triples break, as a turn by pan
+    about the vertical and then by tilt about the head's own axis.
+    """
+    pseudo = _rotations(root / "pointing04")
+    poses = [pose for pose in read_pointing04(root, split) if pose.image.name in pseudo]
+    share = POINTING_LABEL_SHARE
+    rotations = []
+    for pose in poses:
+        seen = pseudo[pose.image.name]
+        if abs(pose.pan) <= 60 and abs(pose.tilt) <= 30:
+            pitch, yaw, roll = rotation_to_euler(seen)
+            angles = [share * pose.tilt + (1 - share) * pitch, share * pose.pan + (1 - share) * yaw]
+            rotations.append(euler_to_rotation(np.array([*angles, roll])))
+        else:
+            told = euler_to_rotation(np.array([0, pose.pan, 0])) @ euler_to_rotation(
+                np.array([pose.tilt, 0, 0])
+            )
+            u, _, vt = np.linalg.svd(share * told + (1 - share) * seen)
+            rotations.append(u @ vt)
+    return poses, rotations
 
 
 def _faces_csv(folder: Path) -> dict[str, FloatArray]:

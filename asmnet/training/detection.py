@@ -308,12 +308,12 @@ def validation_scenes(data: Path, size: int) -> list[Scene]:
     """Every second validation photo with faces, letterboxed, and all validation backgrounds."""
     scenes = []
     for photo in read_detection(data, "val")[::2]:
-        image, scale = letterbox(load_image(photo.image), size)
-        boxes = np.array([points_box(o) for o in photo.outlines]) * scale
+        image, scale = letterbox(load_image(photo.image), size, multiple=size)
+        boxes = np.array([points_box(o * scale) for o in photo.outlines])
         usable = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) >= 2 * MIN_FACE
         scenes.append(Scene(image, boxes, photo.keypoints * scale, usable))
     for path, known in read_backgrounds(data, "val"):
-        image, _ = letterbox(_without_faces(load_image(path), known), size)
+        image, _ = letterbox(_without_faces(load_image(path), known), size, multiple=size)
         scenes.append(Scene(image, np.zeros((0, 4)), np.zeros((0, 5, 2)), np.zeros(0, dtype=bool)))
     return scenes
 

@@ -150,6 +150,15 @@ def fit(
     return average.module
 
 
+def load_average(model: nn.Module, folder: Path) -> nn.Module:
+    """The averaged model of a run, in evaluation mode; ``model`` gives the architecture."""
+    state = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+    prefix = "module."
+    weights = {k.removeprefix(prefix): v for k, v in state["average"].items() if prefix in k}
+    model.load_state_dict(weights)
+    return model.eval()
+
+
 def images_to_input(images: Tensor) -> Tensor:
     """(n, H, W, 3) uint8 to (n, 3, H, W) float in 0–1, channels-last in memory."""
     return images.permute(0, 3, 1, 2).float().div_(255)
@@ -158,14 +167,10 @@ def images_to_input(images: Tensor) -> Tensor:
 def _batches(dataset: EpochDataset, schedule: Schedule) -> DataLoader[tuple[Tensor, ...]]:
     # Samples are random already, so the order needs no shuffling.
     source: Dataset[tuple[Tensor, ...]] = dataset  # type: ignore[assignment]
-    return DataLoader(
-        source, schedule.batch, num_workers=schedule.workers, worker_init_fn=_one_thread
-    )
-
-
-def _one_thread(worker: int) -> None:
-    """OpenCV's own threads would compete with the other workers and the network."""
+    # OpenCV's own threads would compete with the workers and the network; and to set their
+    # number in a forked worker would wait for ever for threads that the fork left behind.
     cv2.setNumThreads(1)
+    return DataLoader(source, schedule.batch, num_workers=schedule.workers)
 
 
 def _rate(step: int, total: int, warmup: int) -> float:

@@ -84,3 +84,88 @@ def count_parameters(model: nn.Module) -> int:
     """Trainable parameters."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block; returns its projection before the shortcut, and the output."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        expand = [conv_bn(inputs, hidden), nn.ReLU6(inplace=True)] if expansion > 1 else []
+        self.body = nn.Sequential(
+            *expand,
+            conv_bn(hidden, hidden, 3, stride, groups=hidden),
+            nn.ReLU6(inplace=True),
+            conv_bn(hidden, outputs),
+        )
+        self.shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.body(x)
+        return x + y if self.shortcut else y
+
+
+class ASMNet(nn.Module):
+    """ASMNet (Fard et al. 2021, arXiv 2103.00119): MobileNetV2's blocks 0–15 and two heads.
+
+    The global means of six blocks' outputs (1, 3, 6, 10, 13, 15) are concatenated to 536
+    features. One linear head gives the landmarks as offsets from the mean shape; the other the
+    head's pose, here as six numbers (Zhou et al. 2019), where the paper regresses three angles.
+    """
+
+    # (output channels, blocks, stride of the first) as in MobileNetV2's table 2, up to block 15.
+    STAGES = ((24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2))
+    TAPS = (1, 3, 6, 10, 13, 15)
+
+    def __init__(self, mean_shape: Tensor, dropout: float) -> None:
+        """``mean_shape`` (N, 2) in units of the crop's side."""
+        super().__init__()
+        self.stem = nn.Sequential(conv_bn(3, 32, 3, 2), nn.ReLU6(inplace=True))
+        blocks = [InvertedResidual(32, 16, 1, 1)]
+        channels, features = 16, 0
+        for outputs, count, stride in self.STAGES:
+            for i in range(count):
+                if len(blocks) in self.TAPS:
+                    features += outputs
+                blocks.append(InvertedResidual(channels, outputs, stride if i == 0 else 1, 6))
+                channels = outputs
+        self.blocks = nn.ModuleList(blocks)
+        self.dropout = nn.Dropout(dropout)
+        self.landmark_head = nn.Linear(features, mean_shape.numel())
+        self.pose_head = nn.Linear(features, 6)
+        self.register_buffer("mean_shape", mean_shape)
+        initialise(self)
+        for head in (self.landmark_head, self.pose_head):
+            nn.init.normal_(head.weight, std=0.01)
+        self.landmark_head.bias.data.zero_()
+        self.pose_head.bias.data = torch.tensor([1.0, 0, 0, 0, 1, 0])  # the frontal pose
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, 3, H, W) to landmarks (n, N, 2) in units of the crop's side, rotations (n, 3, 3)."""
+        x = self.stem(images)
+        taps = []
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number in self.TAPS:
+                taps.append(x.mean(dim=(2, 3)))
+        features = self.dropout(torch.cat(taps, dim=1))
+        offsets = self.landmark_head(features).float().view(-1, *self.mean_shape.shape)
+        return self.mean_shape + offsets, rotation_from_6d(self.pose_head(features).float())
+
+
+def rotation_from_6d(values: Tensor) -> Tensor:
+    """(n, 6) to rotations (n, 3, 3): Gram-Schmidt on the first two columns (Zhou et al. 2019)."""
+    a, b = values[:, :3], values[:, 3:]
+    x = functional.normalize(a, dim=1)
+    y = functional.normalize(b - (x * b).sum(dim=1, keepdim=True) * x, dim=1)
+    # The cross product written out: ONNX has no operator for it.
+    z = torch.stack(
+        [
+            x[:, 1] * y[:, 2] - x[:, 2] * y[:, 1],
+            x[:, 2] * y[:, 0] - x[:, 0] * y[:, 2],
+            x[:, 0] * y[:, 1] - x[:, 1] * y[:, 0],
+        ],
+        dim=1,
+    )
+    return torch.stack([x, y, z], dim=2)

@@ -1,0 +1,143 @@
+"""FaceLandmarker: boxes to landmarks and head pose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from asmnet.errors import InvalidInputError, WeightsError
+from asmnet.geometry import CropTransform, FloatArray, roll_matrix, upright_angle
+from asmnet.image import ChannelOrder, ImageSource, crop_image, load_image
+from asmnet.schemes import SCHEMES, LandmarkScheme
+from asmnet.session import OnnxSession, Weights
+from asmnet.types import Face, HeadPose
+
+
+class FaceLandmarker:
+    """Places landmarks and estimates the head's pose in given boxes.
+
+    One instance may be shared by many threads.
+
+    Attributes:
+        scheme: the layout of the points.
+    """
+
+    scheme: LandmarkScheme
+
+    def __init__(
+        self,
+        weights: Weights = "asmnet-68",
+        *,
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+    ) -> None:
+        """Loads the network.
+
+        Args:
+            weights: a name in the manifest, or the path of an ONNX file that
+                ``asmnet-train export`` wrote.
+            threads: threads of one run; None lets ONNX Runtime choose.
+            providers: ONNX Runtime's execution providers, best first; None is the CPU.
+
+        Raises:
+            WeightsError: the weights or a provider cannot be used.
+        """
+        self._session = OnnxSession(
+            weights, task="landmarks", threads=threads, providers=providers
+        )
+        metadata = self._session.metadata
+        try:
+            self.scheme = SCHEMES[metadata["scheme"]]
+            self._crop_size = int(metadata["input_size"])
+            self._crop_margin = float(metadata["crop_margin"])
+        except (KeyError, ValueError) as error:
+            raise WeightsError(
+                f"{weights}: expected metadata scheme ({', '.join(SCHEMES)}), input_size and "
+                f"crop_margin, got {dict(metadata)}"
+            ) from error
+
+    def predict(
+        self,
+        image: ImageSource,
+        bboxes: ArrayLike,
+        *,
+        keypoints: ArrayLike | None = None,
+        channel_order: ChannelOrder = "rgb",
+    ) -> list[Face]:
+        """One face per box, in the boxes' order; all of them in one run of the network.
+
+        Args:
+            image: see :func:`asmnet.image.load_image`.
+            bboxes: (n, 4) xyxy in pixels, roughly from brows to chin; one that reaches outside of
+                the image is padded with black. No boxes give an empty list.
+            keypoints: (n, 5, 2) of :class:`asmnet.Detection`, if known: crops are turned upright
+                by them, which helps with faces that are turned in the image plane.
+            channel_order: of an array's colours, "rgb" or "bgr".
+
+        Raises:
+            ImageError: the image cannot be used.
+            InvalidInputError: boxes or key points of a wrong shape, not finite, or boxes without
+                area.
+        """
+        pixels = load_image(image, channel_order=channel_order)
+        boxes = _check_boxes(bboxes)
+        angles = _upright_angles(keypoints, len(boxes))
+        if not len(boxes):
+            return []
+        transforms = [
+            CropTransform.from_bbox(box, self._crop_size, margin=self._crop_margin, angle=angle)
+            for box, angle in zip(boxes, angles, strict=True)
+        ]
+        landmarks, rotations = self._session.run(
+            np.stack([crop_image(pixels, transform) for transform in transforms])
+        )
+        return [
+            Face(
+                bbox=box.astype(np.float32),
+                score=None,
+                landmarks=transform.invert(points.astype(np.float64)).astype(np.float32),
+                scheme=self.scheme,
+                # The crop was turned by -angle, so the head in the image is turned by +angle.
+                pose=HeadPose.from_rotation(roll_matrix(angle) @ rotation),
+            )
+            for box, angle, transform, points, rotation in zip(
+                boxes, angles, transforms, landmarks, rotations, strict=True
+            )
+        ]
+
+
+def _check_boxes(bboxes: ArrayLike) -> FloatArray:
+    boxes = _as_floats(bboxes, "bboxes", "(n, 4)")
+    if boxes.size == 0:
+        return np.zeros((0, 4))
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise InvalidInputError(f"bboxes: expected shape (n, 4) xyxy, got {boxes.shape}")
+    bad = ~np.isfinite(boxes).all(axis=1) | ~(boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    if bad.any():
+        i = int(bad.argmax())
+        raise InvalidInputError(
+            f"bboxes[{i}]: expected finite xyxy with x1 > x0 and y1 > y0, got {boxes[i].tolist()}"
+        )
+    return boxes
+
+
+def _upright_angles(keypoints: ArrayLike | None, count: int) -> list[float]:
+    if keypoints is None:
+        return [0.0] * count
+    points = _as_floats(keypoints, "keypoints", "(n, 5, 2)")
+    if count == 0 and points.size == 0:
+        return []
+    if points.shape != (count, 5, 2) or not np.isfinite(points).all():
+        raise InvalidInputError(
+            f"keypoints: expected finite numbers of shape ({count}, 5, 2), got {points.shape}"
+        )
+    return [upright_angle(face) for face in points]
+
+
+def _as_floats(values: ArrayLike, name: str, shape: str) -> FloatArray:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"{name}: expected numbers of shape {shape}: {error}") from error

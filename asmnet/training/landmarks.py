@@ -1,0 +1,319 @@
+"""What the landmark network learns from: crops, targets and the ASM-assisted loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from asmnet.detector import FaceDetector
+from asmnet.geometry import (
+    CropTransform,
+    box_iou,
+    euler_to_rotation,
+    points_box,
+    roll_matrix,
+    rotation_to_euler,
+    upright_angle,
+)
+from asmnet.image import ImageArray, crop_image, load_image
+from asmnet.schemes import IBUG_68
+from asmnet.training.asm import ActiveShapeModel
+from asmnet.training.augment import occlude, photometric
+from asmnet.training.datasets import (
+    LabelledFace,
+    PointingPose,
+    Split,
+    ellipse,
+    pointing_rotations,
+    read_300w,
+    read_300w_lp,
+    read_backgrounds,
+    read_pointing04,
+    read_youtube_faces,
+)
+from asmnet.training.loop import Schedule, fit, images_to_input
+from asmnet.training.metrics import nme
+from asmnet.training.models import ASMNet
+
+FloatArray = NDArray[np.float64]
+
+# Share of each set in the samples.
+MIXTURE = {"300w": 0.5, "300w_lp_ibug": 0.17, "youtube_faces": 0.18, "pointing04": 0.15}
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingFace:
+    """A face ready for cropping.
+
+    Attributes:
+        image: RGB photo.
+        outline: (k, 2) points whose tight box is the label box: the 68 points where labelled.
+        landmarks: (68, 2), or None.
+        smoothed: (68, 2) the landmarks as the Active Shape Model sees them, or None.
+        rotation: (3, 3) head rotation.
+        offset: (4,) detector box minus label box, in units of the label box's sides.
+        tilt: in-plane turn in degrees, from the key points.
+    """
+
+    image: ImageArray
+    outline: FloatArray
+    landmarks: FloatArray | None
+    smoothed: FloatArray | None
+    rotation: FloatArray
+    offset: FloatArray
+    tilt: float
+
+
+class CropDataset(Dataset[tuple[Tensor, ...]]):
+    """Random crops; item ``i`` of an epoch depends on seed, epoch and ``i`` only."""
+
+    def __init__(
+        self, sets: dict[str, list[TrainingFace]], textures: list[ImageArray], *, size: int,
+        margin: float, length: int, seed: int,
+    ) -> None:  # fmt: skip
+        self.sets, self.textures, self.size, self.margin = sets, textures, size, margin
+        self.length, self.seed, self.epoch = length, seed, 0
+        shares = np.array([MIXTURE[name] for name in sets])
+        self.names, self.shares = list(sets), shares / shares.sum()
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        """Image (S, S, 3) uint8, landmarks and smoothed (68, 2) in crop sides, weight, rotation."""
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        faces = self.sets[self.names[rng.choice(len(self.names), p=self.shares)]]
+        image, landmarks, smoothed, rotation = self.sample(faces[rng.integers(len(faces))], rng)
+        weight = float(landmarks is not None)
+        if landmarks is None or smoothed is None:
+            landmarks = smoothed = np.zeros((len(IBUG_68), 2))
+        arrays = (landmarks / self.size, smoothed / self.size, np.array(weight), rotation)
+        return (torch.from_numpy(image), *(torch.from_numpy(a.astype(np.float32)) for a in arrays))
+
+    def sample(
+        self, face: TrainingFace, rng: np.random.Generator
+    ) -> tuple[ImageArray, FloatArray | None, FloatArray | None, FloatArray]:
+        """One augmented crop with landmarks in crop pixels and the rotation seen in the crop."""
+        transform, turn = _random_crop(face, self.size, self.margin, rng)
+        image = crop_image(face.image, transform)
+        if rng.random() < 0.25:
+            box = points_box(transform.apply(face.outline))
+            occlude(image, box, self.textures[rng.integers(len(self.textures))], rng)
+        image = photometric(image, rng)
+        rotation = roll_matrix(turn) @ face.rotation
+        mirrored = rng.random() < 0.5
+        if mirrored:
+            image = np.ascontiguousarray(image[:, ::-1])
+            rotation = rotation * np.outer([-1, 1, 1], [-1, 1, 1])
+        points = [face.landmarks, face.smoothed]
+        for i, shape in enumerate(points):
+            if shape is not None:
+                shape = transform.apply(shape)
+                points[i] = _mirror(shape, self.size) if mirrored else shape
+        return image, points[0], points[1], rotation
+
+
+def _random_crop(
+    face: TrainingFace, size: int, margin: float, rng: np.random.Generator
+) -> tuple[CropTransform, float]:
+    """The crop that inference would make of the photo turned by a random angle, with errors.
+
+    Returns the transform from the photo to the crop and the face's clockwise turn between them.
+    """
+    photo_turn = rng.uniform(-60, 60) if rng.random() < 0.2 else rng.normal(0, 12)
+    turned = CropTransform(cv2.getRotationMatrix2D((0, 0), -photo_turn, 1.0), size)
+    box = points_box(turned.apply(face.outline))
+    extent = box[2:] - box[:2]
+    draw = rng.random()
+    if draw < 0.6:  # the detector's own error on this photo
+        box = box + face.offset * np.tile(extent, 2)
+    elif draw < 0.75:  # boxes with the forehead, as many other detectors draw them
+        box = box - np.array([0, rng.uniform(0.15, 0.4) * extent[1], 0, 0])
+    spread = (0.12, 0.15) if rng.random() < 0.2 else (0.03, 0.06)
+    centre = (box[:2] + box[2:]) / 2 + rng.normal(0, spread[0], size=2) * extent
+    half = (box[2:] - box[:2]) / 2 * np.exp(rng.normal(0, spread[1], size=2))
+    box = np.concatenate([centre - half, centre + half])
+    # With key points the crop is turned upright, up to their error; without, it is not.
+    upright = photo_turn + face.tilt + rng.normal(0, 4) if rng.random() < 0.6 else 0.0
+    if upright == 0.0 and abs(photo_turn) > 40:
+        upright = photo_turn + rng.normal(0, 10)
+    crop = CropTransform.from_bbox(box, size, margin=margin, angle=upright)
+    full = np.vstack([turned.matrix, [0, 0, 1]])
+    return CropTransform(crop.matrix @ full, size), photo_turn - upright
+
+
+def _mirror(points: FloatArray, size: int) -> FloatArray:
+    return np.stack([size - 1 - points[:, 0], points[:, 1]], axis=1)[IBUG_68.flip]
+
+
+def load_faces(
+    data: Path, split: Split, detector: FaceDetector, kept_variance: float
+) -> tuple[dict[str, list[TrainingFace]], FloatArray]:
+    """The training faces of every set, and the mean 68 points in units of the label box."""
+    labelled = read_300w(data, split) + read_300w_lp(data, split) + read_youtube_faces(data, split)
+    shapes = np.array([_in_box(_points(face)) for face in labelled])
+    model = ActiveShapeModel.fit(shapes, kept_variance)
+    sets: dict[str, list[TrainingFace]] = {name: [] for name in MIXTURE}
+    for face, smoothed in zip(labelled, model.project(shapes), strict=True):
+        if face.rotation is not None:
+            sets[face.source].append(_labelled_face(face, smoothed, detector))
+    for pose, rotation in zip(*pointing_rotations(data, split), strict=True):
+        ready = _pointing_face(pose, rotation, detector)
+        if ready is not None:
+            sets["pointing04"].append(ready)
+    return sets, model.mean.reshape(-1, 2)
+
+
+def _points(face: LabelledFace) -> FloatArray:
+    assert face.landmarks is not None
+    return face.landmarks
+
+
+def _in_box(points: FloatArray) -> FloatArray:
+    box = points_box(points)
+    return np.asarray((points - box[:2]) / (box[2:] - box[:2]))
+
+
+def _labelled_face(face: LabelledFace, smoothed: FloatArray, detector: FaceDetector) -> TrainingFace:
+    image, points = load_image(face.image), _points(face)
+    assert face.rotation is not None
+    box = points_box(points)
+    extent = box[2:] - box[:2]
+    offset = np.zeros(4)
+    found = detector.detect(image)
+    if found:
+        overlaps = box_iou(box[None], np.array([d.bbox for d in found]))[0]
+        if overlaps.max() > 0.4:
+            offset = (found[int(overlaps.argmax())].bbox - box) / np.tile(extent, 2)
+    tilt = upright_angle(IBUG_68.keypoints @ points)
+    return TrainingFace(
+        image, points, points, smoothed * extent + box[:2], face.rotation, offset, tilt
+    )
+
+
+def _pointing_face(
+    pose: PointingPose, rotation: FloatArray, detector: FaceDetector
+) -> TrainingFace | None:
+    image = load_image(pose.image)
+    found = detector.detect(image)
+    if not found:
+        return None
+    outline = ellipse(found[0].bbox.astype(np.float64))
+    tilt = upright_angle(found[0].keypoints)
+    return TrainingFace(image, outline, None, None, rotation, np.zeros(4), tilt)
+
+
+def landmark_losses(
+    model: nn.Module, batch: tuple[Tensor, ...], progress: float
+) -> dict[str, Tensor]:
+    """The ASM-assisted loss and the pose loss.
+
+    ASMNet, section 3.3: error to the labels plus α times the error to the labels as the shape
+    model sees them, α = 2, 1, 0.5 in the thirds of the training; divided by 1 + α so that the
+    step size does not change with α. The point error is the wing loss (Feng et al. 2018) instead
+    of the paper's square; the pose error is the angle between the rotations.
+    """
+    images, landmarks, smoothed, weight, rotation = batch
+    predicted, predicted_rotation = model(images_to_input(images))
+    alpha = (2.0, 1.0, 0.5)[min(int(3 * progress), 2)]
+    side = images.shape[1]
+    to_labels, to_shape = (
+        wing(side * (predicted - target)).mean(dim=(1, 2)) for target in (landmarks, smoothed)
+    )
+    points = (to_labels + alpha * to_shape) / (1 + alpha)
+    cosine = ((predicted_rotation * rotation).sum(dim=(1, 2)) - 1) / 2
+    # Below acos' infinite slope at 1.
+    angle = torch.acos(cosine.clamp(-1 + 1e-4, 1 - 1e-4))
+    return {"points": (points * weight).sum() / weight.sum().clamp(min=1), "pose": 4 * angle.mean()}
+
+
+def wing(error: Tensor, width: float = 10.0, curvature: float = 2.0) -> Tensor:
+    """Wing loss (Feng et al. 2018, eq. 5) of an error in pixels."""
+    magnitude = error.abs()
+    constant = width - width * float(np.log(1 + width / curvature))
+    return torch.where(
+        magnitude < width, width * torch.log1p(magnitude / curvature), magnitude - constant
+    )
+
+
+@torch.inference_mode()
+def validate(
+    model: nn.Module, sets: dict[str, list[TrainingFace]], *, size: int, margin: float
+) -> dict[str, float]:
+    """NME (%) with label and detector boxes on 300W, and the pose error (°) of each set."""
+    figures = {}
+    for name, faces in sets.items():
+        transforms = [_crop(face, size, margin, with_offset=True) for face in faces]
+        landmarks, rotations = _run(model, faces, transforms)
+        truth = rotation_to_euler(np.array([f.rotation for f in faces]))
+        turned = [
+            roll_matrix(f.tilt) @ r for f, r in zip(faces, rotations, strict=True)
+        ]
+        errors = np.abs(rotation_to_euler(np.array(turned)) - truth)
+        figures[f"pose_{name}"] = float(errors[:, :2].mean())
+        if name == "300w":
+            points = np.array([_points_of(f) for f in faces])
+            mapped = np.array([t.invert(p) for t, p in zip(transforms, landmarks, strict=True)])
+            figures["nme_detector"] = float(nme(mapped, points, IBUG_68).mean())
+            transforms = [_crop(face, size, margin, with_offset=False) for face in faces]
+            landmarks, _ = _run(model, faces, transforms)
+            mapped = np.array([t.invert(p) for t, p in zip(transforms, landmarks, strict=True)])
+            figures["nme_label"] = float(nme(mapped, points, IBUG_68).mean())
+    return figures
+
+
+def _crop(
+    face: TrainingFace, size: int, margin: float, *, with_offset: bool
+) -> CropTransform:
+    """As in use: the detector's box turned upright, or the label box as it is."""
+    box = points_box(face.outline)
+    if with_offset:
+        box = box + face.offset * np.tile(box[2:] - box[:2], 2)
+    angle = face.tilt if with_offset else 0.0
+    return CropTransform.from_bbox(box, size, margin=margin, angle=angle)
+
+
+def _points_of(face: TrainingFace) -> FloatArray:
+    assert face.landmarks is not None
+    return face.landmarks
+
+
+def _run(
+    model: nn.Module, faces: list[TrainingFace], transforms: list[CropTransform]
+) -> tuple[FloatArray, FloatArray]:
+    crops = np.stack([crop_image(f.image, t) for f, t in zip(faces, transforms, strict=True)])
+    size = crops.shape[1]
+    outputs = [model(images_to_input(part)) for part in torch.from_numpy(crops).split(64)]
+    landmarks = torch.cat([points for points, _ in outputs]).double().numpy() * size
+    return landmarks, torch.cat([rotation for _, rotation in outputs]).double().numpy()
+
+
+def fit_landmarks(
+    config: dict[str, Any], schedule: Schedule, data: Path, folder: Path, *, resume: bool
+) -> nn.Module:
+    """Trains asmnet-68; see :func:`asmnet.training.loop.fit`."""
+    size, margin = config["size"], config["crop_margin"]
+    detector = FaceDetector(config["detector"])
+    sets, mean = load_faces(data, "train", detector, config["kept_variance"])
+    validation, _ = load_faces(data, "val", detector, config["kept_variance"])
+    textures = [load_image(path) for path, _ in read_backgrounds(data, "train")]
+    torch.manual_seed(schedule.seed)
+    # The mean shape in a crop around its box, whose longer side is 1 / margin of the crop's.
+    mean_in_crop = torch.from_numpy((mean - 0.5) / margin + 0.5).float()
+    model = ASMNet(mean_in_crop, dropout=config["dropout"])
+    dataset = CropDataset(
+        sets, textures, size=size, margin=margin, length=schedule.samples, seed=schedule.seed
+    )
+    return fit(
+        model, dataset, landmark_losses,
+        lambda m: validate(m, validation, size=size, margin=margin),
+        schedule, folder, resume=resume, validate_every=5,
+    )  # fmt: skip

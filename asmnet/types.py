@@ -1,0 +1,103 @@
+"""The results: plain frozen records that hold NumPy arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from asmnet.geometry import FloatArray, rotation_to_euler
+from asmnet.schemes import LandmarkScheme
+
+Float32Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class HeadPose:
+    """Where the head is turned, as 300W-LP and HopeNet define it.
+
+    Attributes:
+        pitch: degrees; > 0 looks up.
+        yaw: degrees; > 0 turns the nose to the image's left, the subject's own right.
+        roll: degrees; > 0 tilts clockwise as the viewer sees it.
+        rotation: (3, 3) float32; takes the head's axes (x = the subject's left, y = up, z = out
+            of the face) to the camera's (x = image right, y = up, z = towards the viewer). Near
+            yaw = ±90° the three angles are ambiguous and this matrix is not.
+    """
+
+    pitch: float
+    yaw: float
+    roll: float
+    rotation: Float32Array
+
+    @classmethod
+    def from_rotation(cls, rotation: FloatArray) -> HeadPose:
+        """The pose of a (3, 3) rotation, which is stored as float32."""
+        pitch, yaw, roll = (float(angle) for angle in rotation_to_euler(rotation))
+        return cls(pitch, yaw, roll, rotation.astype(np.float32))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Built-in types only, ready for ``json.dumps``."""
+        return {
+            "pitch": self.pitch,
+            "yaw": self.yaw,
+            "roll": self.roll,
+            "rotation": self.rotation.tolist(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """A face that the detector found.
+
+    Attributes:
+        bbox: (4,) float32 xyxy in image pixels, tight around the 68 points: from the brows to
+            the chin. It may reach beyond the image.
+        score: 0–1, the detector's confidence.
+        keypoints: (5, 2) float32 image pixels: right eye, left eye, nose tip, right and left
+            corner of the mouth; right and left are the subject's.
+    """
+
+    bbox: Float32Array
+    score: float
+    keypoints: Float32Array
+
+    def to_dict(self) -> dict[str, Any]:
+        """Built-in types only, ready for ``json.dumps``."""
+        return {
+            "bbox": self.bbox.tolist(),
+            "score": self.score,
+            "keypoints": self.keypoints.tolist(),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """A face with its landmarks and head pose.
+
+    Attributes:
+        bbox: (4,) float32 xyxy in image pixels: the detector's box, or the caller's own.
+        score: the detector's confidence, 0–1; None where the caller gave the box.
+        landmarks: (N, 2) float32, x and y in pixels of the source image; pixel (0, 0) has its
+            centre at (0, 0). Points may lie outside of the image.
+        scheme: what each of the N points is.
+        pose: where the head is turned.
+    """
+
+    bbox: Float32Array
+    score: float | None
+    landmarks: Float32Array
+    scheme: LandmarkScheme
+    pose: HeadPose
+
+    def to_dict(self) -> dict[str, Any]:
+        """Built-in types only, ready for ``json.dumps``."""
+        return {
+            "bbox": self.bbox.tolist(),
+            "score": self.score,
+            "scheme": self.scheme.name,
+            "landmarks": self.landmarks.tolist(),
+            "pose": self.pose.to_dict(),
+        }
