@@ -5,6 +5,7 @@
 ...     print(face.bbox, face.landmarks.shape, face.pose.yaw)
 """
 
+from asmnet._version import __version__
 from asmnet.analyzer import FaceAnalyzer, detect
 from asmnet.detector import FaceDetector
 from asmnet.draw import draw_faces
@@ -25,7 +26,7 @@ from asmnet.landmarker import FaceLandmarker
 from asmnet.schemes import IBUG_68, WFLW_98, LandmarkScheme
 from asmnet.types import Detection, Face, HeadPose
 
-__version__ = "0.1.0"
+
 
 __all__ = [
     "IBUG_68",

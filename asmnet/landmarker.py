@@ -14,6 +14,9 @@ from asmnet.schemes import SCHEMES, LandmarkScheme
 from asmnet.session import OnnxSession, Weights
 from asmnet.types import Face, HeadPose
 
+# Boxes beyond this many pixels from the origin are mistakes, not faces.
+MAX_COORDINATE = 1e6
+
 
 class FaceLandmarker:
     """Places landmarks and estimates the head's pose in given boxes.
@@ -114,11 +117,13 @@ def _check_boxes(bboxes: ArrayLike) -> FloatArray:
         return np.zeros((0, 4))
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise InvalidInputError(f"bboxes: expected shape (n, 4) xyxy, got {boxes.shape}")
-    bad = ~np.isfinite(boxes).all(axis=1) | ~(boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    if bad.any():
-        i = int(bad.argmax())
+    # Comparisons with NaN are false, so NaN is bad too.
+    good = (np.abs(boxes) <= MAX_COORDINATE).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    if not good.all():
+        i = int(good.argmin())
         raise InvalidInputError(
-            f"bboxes[{i}]: expected finite xyxy with x1 > x0 and y1 > y0, got {boxes[i].tolist()}"
+            f"bboxes[{i}]: expected xyxy with x1 > x0 and y1 > y0, all within "
+            f"±{MAX_COORDINATE:.0f}, got {boxes[i].tolist()}"
         )
     return boxes
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import cv2
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
@@ -88,9 +88,7 @@ def fit(
     checkpoint = folder / "checkpoint.pt"
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = AveragedModel(
-        model, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema), use_buffers=True
-    )
+    average = AveragedModel(model, avg_fn=_moving_average(schedule.ema), use_buffers=True)
     optimiser = torch.optim.AdamW(
         _decay_groups(model, schedule.weight_decay), lr=schedule.lr, betas=(0.9, 0.99)
     )
@@ -171,6 +169,18 @@ def _batches(dataset: EpochDataset, schedule: Schedule) -> DataLoader[tuple[Tens
     # number in a forked worker would wait for ever for threads that the fork left behind.
     cv2.setNumThreads(1)
     return DataLoader(source, schedule.batch, num_workers=schedule.workers)
+
+
+def _moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+    """Exponential average with a short memory at first, so that the initial weights fade soon."""
+
+    def update(average: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+        if not average.is_floating_point():  # batch-norm's counter
+            return current
+        steps = int(count)
+        return average.lerp(current, 1 - min(decay, (1 + steps) / (10 + steps)))
+
+    return update
 
 
 def _rate(step: int, total: int, warmup: int) -> float:

@@ -1,0 +1,57 @@
+# Each target works on a fresh checkout; they need Python 3.10+, make and a package index.
+PYTHON ?= python3
+VENV ?= .venv
+TRAIN_VENV ?= .venv-train
+# What to install and test: this folder, or a built wheel.
+PACKAGE ?= .
+# The CPU build of torch is enough for the tests; choose your own for training.
+TORCH ?= torch
+
+.PHONY: help demo test test-training check format bench clean
+
+help:
+	@echo "make demo           analyse two NASA photos; pictures and JSON land in demo-output/"
+	@echo "make test           run the test suite (no torch needed)"
+	@echo "make test-training  run the tests of the training extra (installs torch)"
+	@echo "make check          linter and types"
+	@echo "make format         format the code"
+	@echo "make bench          time the networks on this machine"
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+demo: $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(PACKAGE)"
+	$(VENV)/bin/asmnet detect examples/photos/astronaut.png examples/photos/apollo11_crew.jpg \
+		--json demo-output/faces.json --draw demo-output
+	@echo "Pictures: demo-output/astronaut.jpg, demo-output/apollo11_crew.jpg"
+	@echo "JSON:     demo-output/faces.json"
+
+test: $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(PACKAGE)[dev]"
+	$(VENV)/bin/pytest --ignore=tests/training
+
+$(TRAIN_VENV)/bin/python:
+	$(PYTHON) -m venv $(TRAIN_VENV)
+
+test-training: $(TRAIN_VENV)/bin/python
+	$(TRAIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)" "$(PACKAGE)[train,dev]"
+	$(TRAIN_VENV)/bin/pytest tests/training
+
+check: $(TRAIN_VENV)/bin/python
+	$(TRAIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)" "$(PACKAGE)[train,dev,check]"
+	$(TRAIN_VENV)/bin/ruff check
+	$(TRAIN_VENV)/bin/ruff format --check
+	$(TRAIN_VENV)/bin/mypy
+
+format: $(TRAIN_VENV)/bin/python
+	$(TRAIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "ruff>=0.9"
+	$(TRAIN_VENV)/bin/ruff format
+	$(TRAIN_VENV)/bin/ruff check --fix
+
+bench: $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(PACKAGE)[dev]"
+	$(VENV)/bin/python benchmarks/speed.py
+
+clean:
+	rm -rf $(VENV) $(TRAIN_VENV) build dist demo-output *.egg-info

@@ -1,0 +1,7 @@
+"""``python -m asmnet``."""
+
+import sys
+
+from asmnet.cli import main
+
+sys.exit(main())

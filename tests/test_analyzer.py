@@ -1,0 +1,111 @@
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import asmnet
+from asmnet.errors import InvalidInputError, WeightsNotFoundError
+
+# Points of astronaut.png marked by hand on the enlarged photo, and how far a prediction may be
+# off, in units of the distance between the outer eye corners.
+ASTRONAUT_POINTS = {"right_eye": (204, 110), "left_eye": (243, 108), "nose": (224, 139), "chin": (228, 190)}
+POINT_TOLERANCE = 0.12
+# She looks at the camera, her head a little tilted.
+ASTRONAUT_POSE = {"pitch": (-20, 20), "yaw": (-20, 20), "roll": (-15, 15)}
+
+
+def test_golden_photo(analyzer, photos):
+    (face,) = analyzer.detect(photos / "astronaut.png")
+    keypoints = face.scheme.keypoints @ face.landmarks
+    seen = dict(zip(ASTRONAUT_POINTS, [*keypoints[:3], face.landmarks[8]], strict=True))
+    right, left = face.scheme.eye_corners
+    ocular = np.linalg.norm(face.landmarks[right] - face.landmarks[left])
+    for name, expected in ASTRONAUT_POINTS.items():
+        assert np.linalg.norm(seen[name] - expected) / ocular < POINT_TOLERANCE, name
+    for angle, (low, high) in ASTRONAUT_POSE.items():
+        assert low < getattr(face.pose, angle) < high, angle
+
+
+@pytest.mark.parametrize("name", ["london_006_03", "london_037_03", "london_097_03", "london_130_03"])
+def test_studio_portraits_are_frontal_and_symmetric(analyzer, photos, name):
+    (face,) = analyzer.detect(photos / f"{name}.jpg")
+    assert max(abs(face.pose.pitch), abs(face.pose.yaw), abs(face.pose.roll)) < 15
+    assert face.score > 0.6
+
+
+def test_detect_is_the_analyzer(analyzer, photos):
+    path = photos / "apollo11_crew.jpg"
+    ours = [face.to_dict() for face in asmnet.detect(path)]
+    assert len(ours) == 3
+    for a, b in zip(ours, analyzer.detect(path), strict=True):
+        assert a["landmarks"] == pytest.approx(np.array(b.landmarks), abs=0.01)
+
+
+def test_best_score_first_and_max_faces(analyzer, photos):
+    faces = analyzer.detect(photos / "apollo11_crew.jpg")
+    assert [f.score for f in faces] == sorted((f.score for f in faces), reverse=True)
+    best = analyzer.detect(photos / "apollo11_crew.jpg", max_faces=1)
+    assert [f.to_dict()["bbox"] for f in best] == [faces[0].to_dict()["bbox"]]
+
+
+def test_min_score(analyzer, photos):
+    assert analyzer.detect(photos / "astronaut.png", min_score=1.0) == []
+
+
+def test_no_face_gives_an_empty_list(analyzer):
+    assert analyzer.detect(np.zeros((200, 300, 3), np.uint8)) == []
+    assert analyzer.detect(np.zeros((1, 1), np.uint8)) == []
+
+
+def test_batch_keeps_the_order(analyzer, photos):
+    images = [photos / "apollo11_crew.jpg", np.zeros((64, 64), np.uint8), photos / "astronaut.png"]
+    assert [len(faces) for faces in analyzer.detect_batch(images)] == [3, 0, 1]
+    assert analyzer.detect_batch([]) == []
+
+
+def test_bgr_array_equals_the_file(analyzer, photos):
+    path = photos / "astronaut.png"
+    rgb = np.array(Image.open(path).convert("RGB"))
+    (a,) = analyzer.detect(path)
+    (b,) = analyzer.detect(rgb[:, :, ::-1], channel_order="bgr")
+    assert np.array_equal(a.landmarks, b.landmarks)
+
+
+def test_eight_threads_give_the_results_of_one(analyzer, photos):
+    paths = sorted(p for p in photos.iterdir() if p.suffix in (".png", ".jpg")) * 8
+    alone = [[f.to_dict() for f in faces] for faces in analyzer.detect_batch(paths)]
+    with ThreadPoolExecutor(8) as pool:
+        together = [[f.to_dict() for f in faces] for faces in pool.map(analyzer.detect, paths)]
+    assert together == alone
+
+
+def test_to_dict_is_json(analyzer, photos):
+    (face,) = analyzer.detect(photos / "astronaut.png")
+    data = json.loads(json.dumps(face.to_dict()))
+    assert set(data) == {"bbox", "score", "scheme", "landmarks", "pose"}
+    assert np.array_equal(np.array(data["landmarks"], np.float32), face.landmarks)
+    assert data["pose"]["yaw"] == face.pose.yaw
+
+
+def test_input_is_not_changed(analyzer, photos):
+    image = np.array(Image.open(photos / "astronaut.png").convert("RGB"))
+    before = image.copy()
+    asmnet.draw_faces(image, analyzer.detect(image))
+    assert np.array_equal(image, before)
+
+
+@pytest.mark.parametrize("options", [{"max_faces": 0}, {"max_faces": 1.5}, {"min_score": 2}])
+def test_bad_options(analyzer, photos, options):
+    with pytest.raises(InvalidInputError, match=next(iter(options))):
+        analyzer.detect(photos / "astronaut.png", **options)
+
+
+def test_bad_construction():
+    with pytest.raises(InvalidInputError, match="68 or 98"):
+        asmnet.FaceAnalyzer(landmarks=5)
+    with pytest.raises(InvalidInputError, match="threads"):
+        asmnet.FaceAnalyzer(threads=0)
+    with pytest.raises(WeightsNotFoundError, match="asmnet-68"):
+        asmnet.FaceAnalyzer(landmarker="asmnet-1000")

@@ -1,0 +1,38 @@
+import numpy as np
+from PIL import Image
+
+import asmnet
+from asmnet.draw import AXES, BOX
+
+
+def test_each_thing_is_drawn(analyzer, photos):
+    image = np.zeros((512, 512, 3), np.uint8)
+    (face,) = analyzer.detect(photos / "astronaut.png")
+    drawn = asmnet.draw_faces(image, [face])
+    assert (drawn.shape, drawn.dtype) == (image.shape, np.uint8)
+    colours = {tuple(c) for c in drawn.reshape(-1, 3).tolist()}
+    assert BOX in colours
+    assert set(AXES) <= colours
+    for x, y in face.landmarks[27:36].round().astype(int):
+        assert drawn[y - 1 : y + 2, x - 1 : x + 2].max() > 100
+
+
+def test_no_faces_give_a_copy():
+    image = np.full((5, 6, 3), 7, np.uint8)
+    drawn = asmnet.draw_faces(image, [])
+    assert np.array_equal(drawn, image)
+    assert not np.shares_memory(drawn, image)
+
+
+def test_bgr_and_grey_become_rgb():
+    image = np.zeros((5, 6, 3), np.uint8)
+    image[:, :, 0] = 200
+    assert asmnet.draw_faces(image, [], channel_order="bgr")[0, 0].tolist() == [0, 0, 200]
+    assert asmnet.draw_faces(Image.new("L", (6, 5)), []).shape == (5, 6, 3)
+
+
+def test_faces_far_outside_do_no_harm():
+    landmarker = asmnet.FaceLandmarker()
+    image = np.zeros((50, 50, 3), np.uint8)
+    faces = landmarker.predict(image, [[-9e5, -9e5, 9e5, 9e5], [2e5, 2e5, 3e5, 3e5]])
+    assert asmnet.draw_faces(image, faces).shape == image.shape

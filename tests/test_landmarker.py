@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+import asmnet
+from asmnet.errors import InvalidInputError
+from asmnet.geometry import points_box
+
+BOX = [175.0, 85, 272, 190]  # astronaut.png, brows to chin
+
+
+@pytest.fixture(scope="module")
+def landmarker():
+    return asmnet.FaceLandmarker(threads=1)
+
+
+@pytest.fixture(scope="module")
+def photo(photos):
+    return np.array(Image.open(photos / "astronaut.png").convert("RGB"))
+
+
+def test_one_face_per_box_in_their_order(landmarker, photo):
+    shifted = [v + 5 for v in BOX]
+    faces = landmarker.predict(photo, [BOX, shifted])
+    assert [face.bbox.tolist() for face in faces] == [BOX, shifted]
+    for face in faces:
+        assert (face.landmarks.shape, face.landmarks.dtype) == ((68, 2), np.float32)
+        assert face.score is None
+        assert face.scheme is asmnet.IBUG_68
+
+
+def test_a_batch_gives_what_single_boxes_give(landmarker, photo):
+    boxes = [BOX, [100, 50, 300, 260], [0, 0, 512, 512]]
+    together = landmarker.predict(photo, boxes)
+    for box, face in zip(boxes, together, strict=True):
+        (alone,) = landmarker.predict(photo, [box])
+        assert face.landmarks == pytest.approx(alone.landmarks, abs=0.01)
+
+
+@pytest.mark.parametrize("boxes", [[], np.zeros((0, 4)), np.zeros(0)])
+def test_no_boxes(landmarker, photo, boxes):
+    assert landmarker.predict(photo, boxes) == []
+
+
+@pytest.mark.parametrize(
+    "box", [[-60, -40, 70, 90], [480, 480, 600, 600], [-900, -900, -800, -800], [1e5, 0, 2e5, 9e4]]
+)
+def test_boxes_outside_of_the_image(landmarker, photo, box):
+    (face,) = landmarker.predict(photo, [box])
+    assert np.isfinite(face.landmarks).all()
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        (BOX, r"shape \(n, 4\)"),
+        ([BOX[:3]], r"shape \(n, 4\)"),
+        ([[*BOX, 1.0]], r"shape \(n, 4\)"),
+        ([[5, 5, 5, 9]], "x1 > x0"),
+        ([[5, 9, 9, 5]], "y1 > y0"),
+        ([BOX, [0, 0, float("nan"), 9]], r"bboxes\[1\]"),
+        ([[0, 0, float("inf"), 9]], r"bboxes\[0\]"),
+        ([[0, 0, 1e300, 1e300]], "within"),
+        ([["a", "b", "c", "d"]], "numbers"),
+        ([BOX, BOX[:2]], "numbers"),
+        (None, "bboxes"),
+    ],
+)
+def test_bad_boxes(landmarker, photo, boxes, message):
+    with pytest.raises(InvalidInputError, match=message):
+        landmarker.predict(photo, boxes)
+
+
+@pytest.mark.parametrize(
+    "keypoints", [np.zeros((2, 5, 2)), np.zeros((5, 2)), np.full((1, 5, 2), np.nan), "eyes"]
+)
+def test_bad_keypoints(landmarker, photo, keypoints):
+    with pytest.raises(InvalidInputError, match="keypoints"):
+        landmarker.predict(photo, [BOX], keypoints=keypoints)
+
+
+def test_points_move_with_the_photo(landmarker, photo):
+    """The same face elsewhere in a larger picture: the very same points, shifted."""
+    moved = np.zeros((900, 900, 3), np.uint8)
+    moved[200:712, 300:812] = photo
+    (here,) = landmarker.predict(photo, [BOX])
+    (there,) = landmarker.predict(moved, [np.add(BOX, [300, 200, 300, 200])])
+    assert there.landmarks - [300, 200] == pytest.approx(here.landmarks, abs=0.5)
+
+
+MAX_MIRROR_NME = 4.0  # percent of the distance between the outer eye corners
+
+
+def test_mirrored_photo_gives_mirrored_points_and_pose(landmarker, photo):
+    width = photo.shape[1]
+    (face,) = landmarker.predict(photo, [BOX])
+    x0, y0, x1, y1 = BOX
+    (mirrored,) = landmarker.predict(photo[:, ::-1], [[width - 1 - x1, y0, width - 1 - x0, y1]])
+    back = mirrored.landmarks.copy()
+    back[:, 0] = width - 1 - back[:, 0]
+    back = back[face.scheme.flip]
+    right, left = face.scheme.eye_corners
+    ocular = np.linalg.norm(face.landmarks[right] - face.landmarks[left])
+    assert 100 * np.linalg.norm(back - face.landmarks, axis=1).mean() / ocular < MAX_MIRROR_NME
+    assert mirrored.pose.yaw == pytest.approx(-face.pose.yaw, abs=6)
+    assert mirrored.pose.roll == pytest.approx(-face.pose.roll, abs=6)
+    assert mirrored.pose.pitch == pytest.approx(face.pose.pitch, abs=6)
+
+
+def test_key_points_turn_the_crop_upright(landmarker, photo):
+    """A photo turned by 90° gives the turned points when key points tell the turn."""
+    (upright,) = landmarker.predict(photo, [BOX])
+    keypoints = upright.scheme.keypoints @ upright.landmarks
+    height = photo.shape[0]
+    turn = lambda points: np.stack([height - 1 - points[..., 1], points[..., 0]], axis=-1)  # noqa: E731
+    turned_photo = np.ascontiguousarray(np.rot90(photo, -1))  # clockwise
+    box = points_box(turn(upright.landmarks))
+    (turned,) = landmarker.predict(turned_photo, [box], keypoints=[turn(keypoints)])
+    ocular = np.linalg.norm(upright.landmarks[36] - upright.landmarks[45])
+    errors = np.linalg.norm(turned.landmarks - turn(upright.landmarks), axis=1)
+    assert errors.mean() / ocular < 0.04
+    assert abs((turned.pose.roll - upright.pose.roll) % 360 - 90) < 10
+
+
+def test_rotation_is_a_rotation(landmarker, photo):
+    (face,) = landmarker.predict(photo, [BOX])
+    rotation = face.pose.rotation
+    assert rotation @ rotation.T == pytest.approx(np.eye(3), abs=1e-5)
+    assert np.linalg.det(rotation) == pytest.approx(1, abs=1e-5)

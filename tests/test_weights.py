@@ -1,0 +1,133 @@
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+import asmnet
+from asmnet import weights
+from asmnet.errors import ChecksumError, ProviderError, WeightsError, WeightsNotFoundError
+from asmnet.schemes import SCHEMES
+
+ROOT = Path(__file__).parent.parent
+MAX_BYTES = {"asmnet-face": 600_000}
+MAX_ALL_BYTES = 15_000_000
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A copy of the package's weights that a test may damage."""
+    shutil.copytree(weights.PACKAGE / "weights", tmp_path / "weights")
+    monkeypatch.setattr(weights, "PACKAGE", tmp_path)
+    return tmp_path
+
+
+def test_top_level_manifest_is_the_package_one():
+    mine = (ROOT / "weights_manifest.json").read_text(encoding="utf-8")
+    assert mine == (weights.PACKAGE / "weights_manifest.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["asmnet-face", "asmnet-68"])
+def test_bundled(name):
+    assert name in weights.manifest()
+
+
+def test_every_record_describes_its_file():
+    total = 0
+    for record in weights.manifest().values():
+        content = (weights.PACKAGE / record.file).read_bytes()
+        total += len(content)
+        assert hashlib.sha256(content).hexdigest() == record.sha256
+        assert len(content) == record.bytes <= MAX_BYTES.get(record.name, MAX_ALL_BYTES)
+        session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+        (image,) = session.get_inputs()
+        assert (image.name, image.shape) == (record.input["name"], record.input["shape"])
+        assert record.input["dtype"] in image.type
+        metadata = session.get_modelmeta().custom_metadata_map
+        assert metadata["task"] == record.task
+        assert metadata.get("scheme") == record.scheme
+        assert record.scheme in SCHEMES or record.task == "detection"
+        assert (ROOT / record.training_config).exists()
+        assert record.license
+        assert record.training_data
+        assert record.metrics, "a weight is shipped with its figures"
+        for figure in record.metrics.values():
+            assert isinstance(figure["value"], int | float)
+            assert figure["command"].startswith("asmnet-train evaluate ")
+    assert total < MAX_ALL_BYTES
+
+
+def test_no_file_without_a_record():
+    files = {f"weights/{path.name}" for path in (weights.PACKAGE / "weights").glob("*.onnx")}
+    assert files == {record.file for record in weights.manifest().values()}
+
+
+def test_a_damaged_file_is_refused_and_the_message_helps(installed):
+    path = installed / weights.manifest()["asmnet-face"].file
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ChecksumError, match="pip install --force-reinstall asmnet"):
+        asmnet.FaceDetector()
+
+
+def test_a_lost_file(installed):
+    (installed / weights.manifest()["asmnet-face"].file).unlink()
+    with pytest.raises(WeightsNotFoundError):
+        asmnet.FaceDetector()
+
+
+def test_unknown_names_list_the_known():
+    with pytest.raises(WeightsNotFoundError, match="asmnet-face, or the path"):
+        asmnet.FaceDetector("no-such-net")
+
+
+def test_weights_by_path(photos):
+    path = weights.PACKAGE / weights.manifest()["asmnet-face"].file
+    assert len(asmnet.FaceDetector(path).detect(photos / "astronaut.png")) == 1
+    assert len(asmnet.FaceDetector(str(path)).detect(photos / "astronaut.png")) == 1
+
+
+def test_a_file_that_is_no_onnx(tmp_path):
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"not a network")
+    with pytest.raises(WeightsError, match="expected an ONNX model"):
+        asmnet.FaceLandmarker(path)
+    path.write_bytes(b"")
+    with pytest.raises(WeightsError):
+        asmnet.FaceLandmarker(path)
+
+
+def test_weights_of_another_task():
+    with pytest.raises(WeightsError, match="expected weights for landmarks"):
+        asmnet.FaceLandmarker("asmnet-face")
+
+
+@pytest.mark.parametrize("providers", [["NoSuchProvider"], []])
+def test_a_missing_provider_is_an_error_not_the_cpu(providers):
+    with pytest.raises(ProviderError, match="CPUExecutionProvider"):
+        asmnet.FaceDetector(providers=providers)
+
+
+def test_provider_by_name(photos):
+    detector = asmnet.FaceDetector(providers=["CPUExecutionProvider"])
+    assert detector.detect(photos / "astronaut.png")
+
+
+def test_manifest_is_plain_json_with_a_version():
+    content = json.loads((ROOT / "weights_manifest.json").read_text(encoding="utf-8"))
+    assert content["schema_version"] == weights.SCHEMA_VERSION
+    names = [record["name"] for record in content["weights"]]
+    assert names == sorted(set(names))
+
+
+def test_plain_onnxruntime_needs_nothing_else():
+    """The network takes RGB 0–255: no mean, no standard deviation, no channel order to know."""
+    path = weights.PACKAGE / weights.manifest()["asmnet-68"].file
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    size = session.get_inputs()[0].shape[1]
+    landmarks, rotation = session.run(None, {"images": np.zeros((3, size, size, 3), np.uint8)})
+    assert (landmarks.shape, rotation.shape) == ((3, 68, 2), (3, 3, 3))
