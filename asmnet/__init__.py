@@ -26,8 +26,6 @@ from asmnet.landmarker import FaceLandmarker
 from asmnet.schemes import IBUG_68, WFLW_98, LandmarkScheme
 from asmnet.types import Detection, Face, HeadPose
 
-
-
 __all__ = [
     "IBUG_68",
     "WFLW_98",

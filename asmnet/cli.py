@@ -104,9 +104,7 @@ def _detect(analyzer: FaceAnalyzer, options: argparse.Namespace) -> int:
     for path in options.paths:
         try:
             image = load_image(path)
-            faces = analyzer.detect(
-                image, min_score=options.min_score, max_faces=options.max_faces
-            )
+            faces = analyzer.detect(image, min_score=options.min_score, max_faces=options.max_faces)
             if options.draw is not None:
                 _save(draw_faces(image, faces), _free_path(options.draw, Path(path), taken))
         except (ImageError, OSError) as error:

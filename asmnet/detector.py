@@ -52,9 +52,7 @@ class FaceDetector:
             raise InvalidInputError(
                 f"input_size: expected a multiple of 32 from 64 on, got {input_size!r}"
             )
-        self._session = OnnxSession(
-            weights, task="detection", threads=threads, providers=providers
-        )
+        self._session = OnnxSession(weights, task="detection", threads=threads, providers=providers)
         self._input_size = input_size
         self._min_score = check_score(min_score)
 

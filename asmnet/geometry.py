@@ -141,13 +141,16 @@ def rotation_to_euler(rotation: FloatArray) -> FloatArray:
     pitch = np.arctan2(rotation[..., 1, 2], rotation[..., 2, 2])
     yaw = np.arcsin(np.clip(-rotation[..., 0, 2], -1.0, 1.0))
     roll = np.arctan2(rotation[..., 0, 1], rotation[..., 0, 0])
-    return np.degrees(np.stack([pitch, yaw, roll], axis=-1))
+    return np.asarray(np.degrees(np.stack([pitch, yaw, roll], axis=-1)))
 
 
 def euler_to_rotation(pitch_yaw_roll: FloatArray) -> FloatArray:
     """Degrees (..., 3) to rotations (..., 3, 3): the inverse of :func:`rotation_to_euler`."""
     angles = np.radians(np.asarray(pitch_yaw_roll, dtype=np.float64))
-    (cp, cy, cr), (sp, sy, sr) = np.moveaxis(np.cos(angles), -1, 0), np.moveaxis(np.sin(angles), -1, 0)
+    (cp, cy, cr), (sp, sy, sr) = (
+        np.moveaxis(np.cos(angles), -1, 0),
+        np.moveaxis(np.sin(angles), -1, 0),
+    )
     rows = [
         [cy * cr, cy * sr, -sy],
         [sp * sy * cr - cp * sr, sp * sy * sr + cp * cr, sp * cy],
@@ -159,4 +162,4 @@ def euler_to_rotation(pitch_yaw_roll: FloatArray) -> FloatArray:
 def geodesic_degrees(rotation_a: FloatArray, rotation_b: FloatArray) -> FloatArray:
     """Angle in degrees between rotations (..., 3, 3): the turn that takes one to the other."""
     cosine = ((rotation_a * rotation_b).sum(axis=(-2, -1)) - 1) / 2
-    return np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))
+    return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))

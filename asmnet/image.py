@@ -80,7 +80,9 @@ def crop_image(image: ImageArray, transform: CropTransform) -> ImageArray:
         if columns < 1 or rows < 1:
             return np.zeros((size, size, 3), dtype=np.uint8)
         region = image[y0 : y0 + rows * step, x0 : x0 + columns * step]
-        image = cv2.resize(region, (columns, rows), interpolation=cv2.INTER_AREA)
+        image = np.asarray(
+            cv2.resize(region, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.uint8
+        )
         # A pixel of the small image is the mean of step² pixels: its centre u lies at
         # x = x0 + u·step + (step − 1)/2 in the image.
         offset = np.array([x0, y0]) + (step - 1) / 2
@@ -133,7 +135,10 @@ def _from_file(data: bytes, name: str) -> ImageArray:
         raise ImageDecodeError(f"{name}: broken image: {error}") from error
     with image:
         # Between one and two times its limit Pillow only warns; here that is an error.
-        if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > Image.MAX_IMAGE_PIXELS:
+        if (
+            Image.MAX_IMAGE_PIXELS is not None
+            and image.width * image.height > Image.MAX_IMAGE_PIXELS
+        ):
             raise ImageTooLargeError(_too_large(name, f"got {image.width} x {image.height}"))
         return _from_pil(image, name)
 
@@ -146,18 +151,16 @@ def _too_large(name: str, got: str) -> str:
 
 
 def _from_pil(image: Image.Image, name: str) -> ImageArray:
+    if image.mode in ("I", "F"):
+        raise InvalidImageError(
+            f"{name}: 32-bit pixels have no fixed range; expected 8 or 16 bits a channel. "
+            "Convert it to a float array in 0-1 first"
+        )
     try:
         image = ImageOps.exif_transpose(image)
         if image.mode.startswith("I;16"):
             return _from_array(np.asarray(image, dtype=np.uint16), "rgb")
-        if image.mode in ("I", "F"):
-            raise InvalidImageError(
-                f"{name}: 32-bit pixels have no fixed range; expected 8 or 16 bits a channel. "
-                "Convert it to a float array in 0-1 first"
-            )
         return np.array(image.convert("RGB"))
-    except InvalidImageError:
-        raise
     except _DECODE_ERRORS as error:
         raise ImageDecodeError(f"{name}: truncated or broken image: {error}") from error
 
@@ -177,9 +180,7 @@ def _from_array(array: NDArray[Any], channel_order: ChannelOrder) -> ImageArray:
         # `not (… >= 0)` instead of `< 0`: comparisons with NaN are false.
         low, high = array.min(), array.max()
         if not (low >= 0 and high <= 1):
-            raise InvalidImageError(
-                f"expected floats from 0 to 1 without NaN, got {low} to {high}"
-            )
+            raise InvalidImageError(f"expected floats from 0 to 1 without NaN, got {low} to {high}")
         array = np.rint(array * 255)
     elif array.dtype != np.uint8:
         raise InvalidImageError(f"expected dtype uint8, uint16 or float, got {array.dtype}")

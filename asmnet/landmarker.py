@@ -47,9 +47,7 @@ class FaceLandmarker:
         Raises:
             WeightsError: the weights or a provider cannot be used.
         """
-        self._session = OnnxSession(
-            weights, task="landmarks", threads=threads, providers=providers
-        )
+        self._session = OnnxSession(weights, task="landmarks", threads=threads, providers=providers)
         metadata = self._session.metadata
         try:
             self.scheme = SCHEMES[metadata["scheme"]]

@@ -10,7 +10,12 @@ from asmnet.errors import InvalidInputError, WeightsNotFoundError
 
 # Points of astronaut.png marked by hand on the enlarged photo, and how far a prediction may be
 # off, in units of the distance between the outer eye corners.
-ASTRONAUT_POINTS = {"right_eye": (204, 110), "left_eye": (243, 108), "nose": (224, 139), "chin": (228, 190)}
+ASTRONAUT_POINTS = {
+    "right_eye": (204, 110),
+    "left_eye": (243, 108),
+    "nose": (224, 139),
+    "chin": (228, 190),
+}
 POINT_TOLERANCE = 0.12
 # She looks at the camera, her head a little tilted.
 ASTRONAUT_POSE = {"pitch": (-20, 20), "yaw": (-20, 20), "roll": (-15, 15)}
@@ -28,7 +33,9 @@ def test_golden_photo(analyzer, photos):
         assert low < getattr(face.pose, angle) < high, angle
 
 
-@pytest.mark.parametrize("name", ["london_006_03", "london_037_03", "london_097_03", "london_130_03"])
+@pytest.mark.parametrize(
+    "name", ["london_006_03", "london_037_03", "london_097_03", "london_130_03"]
+)
 def test_studio_portraits_are_frontal_and_symmetric(analyzer, photos, name):
     (face,) = analyzer.detect(photos / f"{name}.jpg")
     assert max(abs(face.pose.pitch), abs(face.pose.yaw), abs(face.pose.roll)) < 15

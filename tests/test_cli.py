@@ -95,6 +95,9 @@ def test_wrong_use(arguments, capsys):
 
 def test_module_and_help():
     done = subprocess.run(
-        [sys.executable, "-m", "asmnet", "detect", "--help"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "asmnet", "detect", "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "yaw > 0" in done.stdout

@@ -25,7 +25,7 @@ def refuse(*args, **options):
     raise AssertionError("network access")
 socket.socket.connect = refuse
 import asmnet
-assert asmnet.detect({str(photos / 'astronaut.png')!r})
+assert asmnet.detect({str(photos / "astronaut.png")!r})
 print(sorted({{'torch', 'huggingface_hub'}} & set(sys.modules)))
 """
     assert run(code) == "[]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from asmnet.geometry import FloatArray
 from asmnet.image import ImageArray
 
 
@@ -23,6 +24,12 @@ def photometric(image: ImageArray, rng: np.random.Generator) -> ImageArray:
         _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
         image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
     return image
+
+
+def shrink_by_half(image: ImageArray) -> ImageArray:
+    """Half the width and height; each pixel is the mean of four."""
+    size = (image.shape[1] // 2, image.shape[0] // 2)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _light(image: ImageArray, rng: np.random.Generator) -> ImageArray:
@@ -56,9 +63,9 @@ def _blur(image: ImageArray, rng: np.random.Generator) -> ImageArray:
 
 
 def occlude(
-    image: ImageArray, box: np.ndarray, texture: ImageArray, rng: np.random.Generator
+    image: ImageArray, box: FloatArray, texture: ImageArray, rng: np.random.Generator
 ) -> None:
-    """Covers up to about half of a box with a patch, in place: a colour or a piece of ``texture``."""
+    """Covers up to about half of a box, in place, with a colour or a piece of ``texture``."""
     x0, y0, x1, y1 = box
     width, height = (rng.uniform(0.2, 0.7, size=2) * [x1 - x0, y1 - y0]).astype(int)
     left = int(rng.uniform(x0 - width / 2, x1 - width / 2))

@@ -36,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     export = commands.add_parser("export", help="write a run's ONNX file and manifest record")
     export.add_argument("config", type=Path, help="the config file of the run")
     export.add_argument("--run", type=Path, dest="folder", help="default: runs/CONFIG")
+    export.add_argument(
+        "--out", type=Path, default=PACKAGE, help="holds weights/ and the manifest (the package)"
+    )
     export.set_defaults(run=_export)
 
     evaluate = commands.add_parser("evaluate", help="score the bundled weights on the test sets")
@@ -72,12 +75,11 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from asmnet.training.export import export, write_record
+    from asmnet.training.export import export
 
     name = options.config.stem
-    folder = options.folder or Path("runs") / name
-    record = export(_read(options.config), folder, name, PACKAGE / "weights")
-    write_record(record)
+    run = options.folder or Path("runs") / name
+    record = export(_read(options.config), run, name, options.out)
     print(f"{record['file']}: {record['parameters']} parameters, {record['bytes']} bytes")
     return 0
 

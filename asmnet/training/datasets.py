@@ -1,8 +1,8 @@
 """Readers of the data folders, and how they are cut into training, validation and test parts.
 
-``DATA`` below is the root that every command takes as ``--data``; it holds the folders ``300w``,
-``300w_lp_ibug``, ``youtube_faces``, ``pointing04``, ``helen_unlabelled`` and ``backgrounds``.
-300W is read as its authors ship it (``.pts`` beside each photo), so a full download works too.
+The root that every command takes as ``--data`` holds the folders ``300w``, ``300w_lp_ibug``,
+``youtube_faces``, ``pointing04``, ``helen_unlabelled`` and ``backgrounds``; a set whose folder is
+missing is left out. 300W is read as its authors ship it (a ``.pts`` file beside each photo).
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ from typing import Literal
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asmnet.errors import AsmnetError
-from asmnet.geometry import euler_to_rotation, points_box, rotation_to_euler
+from asmnet.geometry import FloatArray, euler_to_rotation, points_box, rotation_to_euler
 from asmnet.schemes import IBUG_68
 
 Split = Literal["train", "val", "test"]
-FloatArray = NDArray[np.float64]
 
 # One photo or person in TRAIN_PARTS goes to the validation part.
 TRAIN_PARTS = 12
@@ -75,7 +73,7 @@ class FacePhoto:
 
 
 def part_of(group: str) -> Split:
-    """"val" for one group (photo or person) in ``TRAIN_PARTS``, "train" for the others.
+    """The part of a group (photo or person): "val" for one in ``TRAIN_PARTS``, else "train".
 
     By a checksum of the name, so that adding files moves nothing.
     """
@@ -146,6 +144,8 @@ def read_300w_lp(root: Path, split: Split) -> list[LabelledFace]:
 def read_youtube_faces(root: Path, split: Split) -> list[LabelledFace]:
     """Video frames with machine-made points, split by person."""
     folder = root / "youtube_faces"
+    if not folder.exists():
+        return []
     rotations = _rotations(folder)
     faces = []
     with (folder / "landmarks68.csv").open(newline="") as file:
@@ -180,6 +180,8 @@ class PointingPose:
 def read_pointing04(root: Path, split: Split) -> list[PointingPose]:
     """Pointing'04; people 9–15 are the test part."""
     folder = root / "pointing04"
+    if not folder.exists():
+        return []
     poses = []
     with (folder / "labels.csv").open(newline="") as file:
         for row in csv.DictReader(file):
@@ -228,7 +230,11 @@ def read_detection(root: Path, split: Literal["train", "val"]) -> list[FacePhoto
         found = _faces_csv(root / name)
         for face in reader(root, split):
             assert face.landmarks is not None
-            key = str(face.image.relative_to(root / name).with_suffix("")) if name == "300w" else face.image.name
+            key = (
+                str(face.image.relative_to(root / name).with_suffix(""))
+                if name == "300w"
+                else face.image.name
+            )
             photos.append(_photo(face.image, found.get(key), face.landmarks))
     found = _faces_csv(root / "pointing04")
     photos += [
@@ -255,7 +261,11 @@ def _photo(image: Path, found: FloatArray | None, landmarks: FloatArray | None =
     for row in found if found is not None else ():
         x, y, w, h = row[:4]
         centre = np.array([x + w / 2, y + h / 2])
-        if label_box is not None and (centre > label_box[:2]).all() and (centre < label_box[2:]).all():
+        if (
+            label_box is not None
+            and (centre > label_box[:2]).all()
+            and (centre < label_box[2:]).all()
+        ):
             continue  # the labelled face itself
         tight = np.array([x, y, x, y]) + YUNET_TO_TIGHT * [w, h, w, h]
         outlines.append(ellipse(tight))
@@ -300,6 +310,8 @@ def pointing_rotations(root: Path, split: Split) -> tuple[list[PointingPose], li
 
 def _faces_csv(folder: Path) -> dict[str, FloatArray]:
     """Rows of ``faces.csv`` by file name: x, y, w, h, ten key-point numbers if any, score."""
+    if not (folder / "faces.csv").exists():
+        return {}
     rows: dict[str, list[list[float]]] = defaultdict(list)
     with (folder / "faces.csv").open(newline="") as file:
         reader = csv.reader(file)
@@ -315,4 +327,6 @@ def _rotations(folder: Path) -> dict[str, FloatArray]:
     if not path.exists():
         return {}
     with np.load(path) as labels:
-        return dict(zip(labels["name"].tolist(), labels["rotation"].astype(np.float64), strict=True))
+        return dict(
+            zip(labels["name"].tolist(), labels["rotation"].astype(np.float64), strict=True)
+        )

@@ -13,14 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from asmnet.geometry import box_iou, points_box
+from asmnet.geometry import FloatArray, box_iou, points_box
 from asmnet.image import ImageArray, letterbox, load_image
-from asmnet.training.augment import occlude, photometric
-from asmnet.training.datasets import FacePhoto, read_backgrounds, read_detection
+from asmnet.training.augment import occlude, photometric, shrink_by_half
+from asmnet.training.datasets import read_backgrounds, read_detection
 from asmnet.training.loop import Schedule, fit, images_to_input
 from asmnet.training.models import FaceDetectorNet, initialise
-
-FloatArray = NDArray[np.float64]
 
 # Face sizes (square root of the box area, input pixels) that each stride is responsible for.
 SIZE_RANGES = {8: (0.0, 64.0), 16: (40.0, 150.0), 32: (96.0, float("inf"))}
@@ -80,16 +78,18 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
         for _ in range(int(rng.integers(1, 4)) if rng.random() < 0.4 else 0):
             patch = self._backdrop(rng)
             scale, angle = rng.uniform(0.05, 0.5), rng.normal(0, 20)
-            matrix = cv2.getRotationMatrix2D((size / 2, size / 2), angle, scale)
-            matrix[:, 2] += rng.uniform(-0.5, 0.5, size=2) * size
+            turn = cv2.getRotationMatrix2D((size / 2, size / 2), angle, scale)
+            shift = rng.uniform(-0.5, 0.5, size=2) * size
+            matrix = np.column_stack([turn[:, :2], turn[:, 2] + shift])
             _warp(patch, matrix, 1.0, canvas, keep_backdrop=True)
         for x0, y0, x1, y1 in tiles:
             if len(tiles) > 1 and rng.random() < 0.1:
                 continue
             tile = canvas[y0:y1, x0:x1]
+            corner = np.array([x0, y0])
             for outline, points, visible in self._paste(tile, face_sizes, rng):
-                boxes.append(points_box(outline) + [x0, y0, x0, y0])
-                keypoints.append(points + [x0, y0])
+                boxes.append(points_box(outline + corner))
+                keypoints.append(points + corner)
                 usable.append(visible)
         scene = Scene(
             photometric(canvas, rng),
@@ -122,7 +122,7 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
         scale = min(wanted / (box[2:] - box[:2]).max(), 3.0)
         shrink = 1.0
         while scale / shrink < 0.5 and min(image.shape[:2]) > 8:  # average, or thin lines vanish
-            image = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+            image = shrink_by_half(image)
             shrink /= 2
         angle = np.radians(rng.uniform(-50, 50) if rng.random() < 0.35 else rng.normal(0, 8))
         linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -133,19 +133,19 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
         matrix = np.column_stack([linear, place - linear @ (box[:2] + box[2:]) / 2])
         _warp(image, matrix, shrink, tile, keep_backdrop=rng.random() < 0.7)
         faces = []
-        for outline, points in zip(photo.outlines, photo.keypoints, strict=True):
-            outline, points = _affine(matrix, outline), _affine(matrix, points)
-            box = points_box(outline)
+        for points, keypoints in zip(photo.outlines, photo.keypoints, strict=True):
+            outline = _affine(matrix, points)
+            whole = points_box(outline)
             outline = np.clip(outline, 0, [width - 1, height - 1])
             inside = points_box(outline)
-            visible = (inside[2:] - inside[:2]).prod() / (box[2:] - box[:2]).prod()
+            visible = (inside[2:] - inside[:2]).prod() / (whole[2:] - whole[:2]).prod()
             if visible < 0.05:
                 continue
-            usable = bool(visible > 0.6 and (box[2:] - box[:2]).max() >= MIN_FACE)
+            usable = bool(visible > 0.6 and (whole[2:] - whole[:2]).max() >= MIN_FACE)
             if usable and rng.random() < 0.15:
                 texture = self.backgrounds[rng.integers(len(self.backgrounds))]
                 occlude(tile, inside, texture, rng)
-            faces.append((outline, points, usable))
+            faces.append((outline, _affine(matrix, keypoints), usable))
         return faces
 
 
@@ -154,7 +154,9 @@ def _warp(
 ) -> None:
     """Draws a photo, already shrunk by ``shrink``, into the tile; ``matrix`` is for full size."""
     # A pixel u of the shrunk photo lies at (u + 1/2) / shrink - 1/2 in the full one.
-    full = np.column_stack([matrix[:, :2] / shrink, _affine(matrix, np.full(2, 0.5 / shrink - 0.5))])
+    full = np.column_stack(
+        [matrix[:, :2] / shrink, _affine(matrix, np.full(2, 0.5 / shrink - 0.5))]
+    )
     size = tile.shape[1::-1]
     if not keep_backdrop:
         tile[:] = cv2.warpAffine(image, full, size)
@@ -265,7 +267,10 @@ def detection_loss(
     score = functional.binary_cross_entropy_with_logits(raw[..., 0], target, reduction="none")
     extent = (truth[:, 2:] - truth[:, :2]).mean(dim=1, keepdim=True)
     points = functional.smooth_l1_loss(
-        predicted_points[positive] / extent, keypoints[positive] / extent, beta=0.05, reduction="sum"
+        predicted_points[positive] / extent,
+        keypoints[positive] / extent,
+        beta=0.05,
+        reduction="sum",
     )
     return {
         "score": (score * weight).sum() / count,
@@ -275,13 +280,14 @@ def detection_loss(
 
 
 def _iou_giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    intersection = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0)
+    intersection = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(
+        min=0
+    )
     inter = intersection.prod(dim=1)
     union = (a[:, 2:] - a[:, :2]).prod(dim=1) + (b[:, 2:] - b[:, :2]).prod(dim=1) - inter
     hull = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(dim=1)
     iou = inter / union.clamp(min=1e-6)
     return iou, iou - (hull - union) / hull.clamp(min=1e-6)
-
 
 
 def fit_detector(
@@ -299,9 +305,15 @@ def fit_detector(
         return detection_loss(model(images_to_input(images)), labels, boxes, keypoints, size)
 
     return fit(
-        model, dataset, losses, lambda m: validate(m, validation), schedule, folder,
-        resume=resume, validate_every=3,
-    )  # fmt: skip
+        model,
+        dataset,
+        losses,
+        lambda m: validate(m, validation),
+        schedule=schedule,
+        folder=folder,
+        resume=resume,
+        validate_every=3,
+    )
 
 
 def validation_scenes(data: Path, size: int) -> list[Scene]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,15 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime as ort
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from asmnet.detector import FaceDetector
 from asmnet.draw import draw_faces
-from asmnet.geometry import box_iou, points_box
+from asmnet.geometry import FloatArray, box_iou, points_box
 from asmnet.image import ImageArray, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.schemes import IBUG_68
+from asmnet.training.augment import shrink_by_half
 from asmnet.training.datasets import (
     LabelledFace,
     PointingPose,
@@ -34,7 +33,6 @@ from asmnet.training.timing import best_ms
 from asmnet.types import Detection
 from asmnet.weights import PACKAGE
 
-FloatArray = NDArray[np.float64]
 Detect = Callable[[ImageArray], FloatArray]  # RGB to (n, 4) boxes, best first
 
 FOUND_IOU = 0.5
@@ -174,8 +172,12 @@ def landmark_figures(landmarker: FaceLandmarker, detector: FaceDetector, data: P
             middle.append(abs(pose.pan) <= 60 and abs(pose.tilt) <= 30)
     chosen = np.array(middle)
     figures |= {
-        "Pointing'04 09-15, |pan| <= 60, |tilt| <= 30, tilt MAE °": float(np.array(tilt)[chosen].mean()),
-        "Pointing'04 09-15, |pan| <= 60, |tilt| <= 30, pan MAE °": float(np.array(pan)[chosen].mean()),
+        "Pointing'04 09-15, |pan| <= 60, |tilt| <= 30, tilt MAE °": float(
+            np.array(tilt)[chosen].mean()
+        ),
+        "Pointing'04 09-15, |pan| <= 60, |tilt| <= 30, pan MAE °": float(
+            np.array(pan)[chosen].mean()
+        ),
         "Pointing'04 09-15, all poses, tilt MAE °": float(np.mean(tilt)),
         "Pointing'04 09-15, all poses, pan MAE °": float(np.mean(pan)),
         "Pointing'04 09-15, all poses, without a face": len(poses) - len(tilt),
@@ -195,9 +197,7 @@ def contact_sheet(data: Path, columns: int = 6, rows: int = 4, side: int = 300) 
     tiles = []
     for face in read_300w(data, "test")[:: 554 // (columns * rows)][: columns * rows]:
         image = load_image(face.image)
-        drawn = draw_faces(
-            image, [_predict(landmarker, image, d) for d in detector.detect(image)]
-        )
+        drawn = draw_faces(image, [_predict(landmarker, image, d) for d in detector.detect(image)])
         box = _box(face)
         centre, half = (box[:2] + box[2:]) / 2, 0.8 * (box[2:] - box[:2]).max()
         scale = side / (2 * half)
@@ -269,12 +269,13 @@ def _placed_iou(detect: Detect, face: LabelledFace, size: float, angle: float) -
     box = points_box(points)
     scale = size / (box[2:] - box[:2]).max()
     while scale < 0.5:
-        image = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        image = shrink_by_half(image)
         points, scale = (points + 0.5) / 2 - 0.5, scale * 2
     box = points_box(points)
     matrix = cv2.getRotationMatrix2D(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2), -angle, scale)
-    matrix[:, 2] += CANVAS / 2 - (box[:2] + box[2:]) / 2
-    canvas = cv2.warpAffine(image, matrix, (CANVAS, CANVAS))
+    shift = CANVAS / 2 - (box[:2] + box[2:]) / 2
+    matrix = np.column_stack([matrix[:, :2], matrix[:, 2] + shift])
+    canvas = np.asarray(cv2.warpAffine(image, matrix, (CANVAS, CANVAS)), dtype=np.uint8)
     placed = points @ matrix[:, :2].T + matrix[:, 2]
     return _best_iou(detect(canvas), points_box(placed))
 
@@ -312,4 +313,4 @@ def _store(name: str, figures: Figures, command: str) -> None:
     }
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from asmnet.errors import AsmnetError
 from asmnet.schemes import IBUG_68
 from asmnet.training.loop import images_to_input, load_average
 from asmnet.training.models import ASMNet, FaceDetectorNet, count_parameters
-from asmnet.weights import PACKAGE, SCHEMA_VERSION
+from asmnet.weights import SCHEMA_VERSION
 
 OPSET = 17
 
@@ -53,7 +52,7 @@ class _Landmarker(nn.Module):
 
 
 def export(config: dict[str, Any], run: Path, name: str, folder: Path) -> dict[str, Any]:
-    """Writes ``folder/NAME.onnx`` from a run's averaged model; returns its manifest record.
+    """Writes ``folder/weights/NAME.onnx`` from a run's averaged model and its manifest record.
 
     Raises:
         ParityError: ONNX Runtime's results differ from PyTorch's.
@@ -81,7 +80,8 @@ def export(config: dict[str, Any], run: Path, name: str, folder: Path) -> dict[s
             "input_size": str(size),
             "crop_margin": str(config["crop_margin"]),
         }
-    path = folder / f"{name}.onnx"
+    path = folder / "weights" / f"{name}.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(
         wrapped.eval(), (sample,), str(path), dynamo=False, opset_version=OPSET,
         input_names=["images"], output_names=outputs, dynamic_axes=dynamic,
@@ -94,7 +94,7 @@ def export(config: dict[str, Any], run: Path, name: str, folder: Path) -> dict[s
     shape: list[int | str] = ["n", size, size, 3] if config["task"] == "landmarks" else [
         "n", "height", "width", 3
     ]  # fmt: skip
-    return {
+    record = {
         "name": name,
         "task": config["task"],
         "file": f"weights/{path.name}",
@@ -108,6 +108,8 @@ def export(config: dict[str, Any], run: Path, name: str, folder: Path) -> dict[s
         "training_config": metadata["training_config"],
         "metrics": {},
     }
+    _write_record(record, folder / "weights_manifest.json")
+    return record
 
 
 LICENSE = (
@@ -135,9 +137,8 @@ TRAINING_DATA = {
 }
 
 
-def write_record(record: dict[str, Any]) -> None:
-    """Puts a record into the package's manifest, in place of the older one of that name."""
-    path = PACKAGE / "weights_manifest.json"
+def _write_record(record: dict[str, Any], path: Path) -> None:
+    """Puts a record into a manifest, in place of the older one of that name."""
     content = {"schema_version": SCHEMA_VERSION, "weights": []}
     if path.exists():
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -145,14 +146,14 @@ def write_record(record: dict[str, Any]) -> None:
     content["weights"] = sorted([*others, record], key=lambda r: str(r["name"]))
     temporary = path.with_suffix(".tmp")
     temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _check_parity(model: nn.Module, sample: Tensor, path: Path) -> None:
     with torch.inference_mode():
-        expected = model(sample)
+        expected: tuple[Tensor, ...] = model(sample)
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    actual = session.run(None, {"images": sample.numpy()})
+    actual: list[Any] = session.run(None, {"images": sample.numpy()})
     for name, a, b in zip((o.name for o in session.get_outputs()), expected, actual, strict=True):
         difference = float(np.abs(a.numpy() - b).max())
         if difference > 1e-3 * max(1.0, float(np.abs(b).max())):

@@ -9,15 +9,14 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from asmnet.detector import FaceDetector
 from asmnet.geometry import (
     CropTransform,
+    FloatArray,
     box_iou,
-    euler_to_rotation,
     points_box,
     roll_matrix,
     rotation_to_euler,
@@ -28,6 +27,7 @@ from asmnet.schemes import IBUG_68
 from asmnet.training.asm import ActiveShapeModel
 from asmnet.training.augment import occlude, photometric
 from asmnet.training.datasets import (
+    LabelError,
     LabelledFace,
     PointingPose,
     Split,
@@ -36,14 +36,11 @@ from asmnet.training.datasets import (
     read_300w,
     read_300w_lp,
     read_backgrounds,
-    read_pointing04,
     read_youtube_faces,
 )
 from asmnet.training.loop import Schedule, fit, images_to_input
 from asmnet.training.metrics import nme
 from asmnet.training.models import ASMNet
-
-FloatArray = NDArray[np.float64]
 
 # Share of each set in the samples.
 MIXTURE = {"300w": 0.5, "300w_lp_ibug": 0.17, "youtube_faces": 0.18, "pointing04": 0.15}
@@ -113,11 +110,12 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         if mirrored:
             image = np.ascontiguousarray(image[:, ::-1])
             rotation = rotation * np.outer([-1, 1, 1], [-1, 1, 1])
-        points = [face.landmarks, face.smoothed]
-        for i, shape in enumerate(points):
-            if shape is not None:
-                shape = transform.apply(shape)
-                points[i] = _mirror(shape, self.size) if mirrored else shape
+        points = [
+            None if shape is None else transform.apply(shape)
+            for shape in (face.landmarks, face.smoothed)
+        ]
+        if mirrored:
+            points = [None if shape is None else _mirror(shape, self.size) for shape in points]
         return image, points[0], points[1], rotation
 
 
@@ -129,7 +127,8 @@ def _random_crop(
     Returns the transform from the photo to the crop and the face's clockwise turn between them.
     """
     photo_turn = rng.uniform(-60, 60) if rng.random() < 0.2 else rng.normal(0, 12)
-    turned = CropTransform(cv2.getRotationMatrix2D((0, 0), -photo_turn, 1.0), size)
+    turn = np.asarray(cv2.getRotationMatrix2D((0, 0), -photo_turn, 1.0), dtype=np.float64)
+    turned = CropTransform(turn, size)
     box = points_box(turned.apply(face.outline))
     extent = box[2:] - box[:2]
     draw = rng.random()
@@ -158,18 +157,26 @@ def load_faces(
     data: Path, split: Split, detector: FaceDetector, kept_variance: float
 ) -> tuple[dict[str, list[TrainingFace]], FloatArray]:
     """The training faces of every set, and the mean 68 points in units of the label box."""
-    labelled = read_300w(data, split) + read_300w_lp(data, split) + read_youtube_faces(data, split)
+    labelled = [
+        face
+        for face in read_300w(data, split)
+        + read_300w_lp(data, split)
+        + read_youtube_faces(data, split)
+        if face.rotation is not None
+    ]
+    if not labelled:
+        raise LabelError(f"{data}: expected faces with points and rotations under 300w, got none")
     shapes = np.array([_in_box(_points(face)) for face in labelled])
     model = ActiveShapeModel.fit(shapes, kept_variance)
     sets: dict[str, list[TrainingFace]] = {name: [] for name in MIXTURE}
     for face, smoothed in zip(labelled, model.project(shapes), strict=True):
-        if face.rotation is not None:
-            sets[face.source].append(_labelled_face(face, smoothed, detector))
+        sets[face.source].append(_labelled_face(face, smoothed, detector))
     for pose, rotation in zip(*pointing_rotations(data, split), strict=True):
         ready = _pointing_face(pose, rotation, detector)
         if ready is not None:
             sets["pointing04"].append(ready)
-    return sets, model.mean.reshape(-1, 2)
+    present = {name: faces for name, faces in sets.items() if faces}
+    return present, model.mean.reshape(-1, 2)
 
 
 def _points(face: LabelledFace) -> FloatArray:
@@ -182,7 +189,9 @@ def _in_box(points: FloatArray) -> FloatArray:
     return np.asarray((points - box[:2]) / (box[2:] - box[:2]))
 
 
-def _labelled_face(face: LabelledFace, smoothed: FloatArray, detector: FaceDetector) -> TrainingFace:
+def _labelled_face(
+    face: LabelledFace, smoothed: FloatArray, detector: FaceDetector
+) -> TrainingFace:
     image, points = load_image(face.image), _points(face)
     assert face.rotation is not None
     box = points_box(points)
@@ -254,9 +263,7 @@ def validate(
         transforms = [_crop(face, size, margin, with_offset=True) for face in faces]
         landmarks, rotations = _run(model, faces, transforms)
         truth = rotation_to_euler(np.array([f.rotation for f in faces]))
-        turned = [
-            roll_matrix(f.tilt) @ r for f, r in zip(faces, rotations, strict=True)
-        ]
+        turned = [roll_matrix(f.tilt) @ r for f, r in zip(faces, rotations, strict=True)]
         errors = np.abs(rotation_to_euler(np.array(turned)) - truth)
         figures[f"pose_{name}"] = float(errors[:, :2].mean())
         if name == "300w":
@@ -270,9 +277,7 @@ def validate(
     return figures
 
 
-def _crop(
-    face: TrainingFace, size: int, margin: float, *, with_offset: bool
-) -> CropTransform:
+def _crop(face: TrainingFace, size: int, margin: float, *, with_offset: bool) -> CropTransform:
     """As in use: the detector's box turned upright, or the label box as it is."""
     box = points_box(face.outline)
     if with_offset:
@@ -291,7 +296,7 @@ def _run(
 ) -> tuple[FloatArray, FloatArray]:
     crops = np.stack([crop_image(f.image, t) for f, t in zip(faces, transforms, strict=True)])
     size = crops.shape[1]
-    outputs = [model(images_to_input(part)) for part in torch.from_numpy(crops).split(64)]
+    outputs = [model(images_to_input(part)) for part in torch.split(torch.from_numpy(crops), 64)]
     landmarks = torch.cat([points for points, _ in outputs]).double().numpy() * size
     return landmarks, torch.cat([rotation for _, rotation in outputs]).double().numpy()
 
@@ -313,7 +318,12 @@ def fit_landmarks(
         sets, textures, size=size, margin=margin, length=schedule.samples, seed=schedule.seed
     )
     return fit(
-        model, dataset, landmark_losses,
+        model,
+        dataset,
+        landmark_losses,
         lambda m: validate(m, validation, size=size, margin=margin),
-        schedule, folder, resume=resume, validate_every=5,
-    )  # fmt: skip
+        schedule=schedule,
+        folder=folder,
+        resume=resume,
+        validate_every=5,
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -66,9 +65,9 @@ def fit(
     dataset: EpochDataset,
     losses: Callable[[nn.Module, tuple[Tensor, ...], float], Losses],
     validate: Callable[[nn.Module], dict[str, float]],
+    *,
     schedule: Schedule,
     folder: Path,
-    *,
     resume: bool,
     validate_every: int = 1,
 ) -> nn.Module:
@@ -204,7 +203,7 @@ def _save(path: Path, state: dict[str, Any]) -> None:
     """Writes beside the old file, then replaces it: a kill never leaves half a checkpoint."""
     temporary = path.with_suffix(".tmp")
     torch.save(state, temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _log(folder: Path, row: dict[str, Any]) -> None:

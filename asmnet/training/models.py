@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-def conv_bn(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
+def conv_bn(
+    inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
     """Convolution without bias, then batch-norm."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
@@ -43,26 +45,35 @@ class FaceDetectorNet(nn.Module):
         self.stage8 = nn.Sequential(
             separable(32, 64, stride=2), *(separable(64, 64) for _ in range(3))
         )
-        self.stage16 = nn.Sequential(separable(64, 96, stride=2), separable(96, 96), separable(96, 96))
+        self.stage16 = nn.Sequential(
+            separable(64, 96, stride=2), separable(96, 96), separable(96, 96)
+        )
         # 5×5 kernels: a face that fills the photo must fit the receptive field.
         self.stage32 = nn.Sequential(
             separable(96, 128, stride=2), separable(128, 128, 5), separable(128, 128, 5)
         )
         width = 48
         self.lateral = nn.ModuleList(
-            nn.Sequential(conv_bn(channels, width), nn.ReLU(inplace=True)) for channels in (64, 96, 128)
+            nn.Sequential(conv_bn(channels, width), nn.ReLU(inplace=True))
+            for channels in (64, 96, 128)
         )
         self.smooth = nn.ModuleList(separable(width, width) for _ in range(3))
-        self.head = nn.ModuleList(
-            nn.Sequential(separable(width, width), nn.Conv2d(width, self.OUTPUTS, 1)) for _ in range(3)
-        )
-        for head in self.head:
+        heads = [
+            nn.Sequential(separable(width, width), nn.Conv2d(width, self.OUTPUTS, 1))
+            for _ in range(3)
+        ]
+        for head in heads:
             # Start as if one cell in a hundred held a face (RetinaNet, section 4.1).
-            nn.init.zeros_(head[-1].weight)
-            nn.init.zeros_(head[-1].bias)
-            head[-1].bias.data[0] = -4.6
+            last = head[-1]
+            assert isinstance(last, nn.Conv2d)
+            assert last.bias is not None
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            last.bias.data[0] = -4.6
+        self.head = nn.ModuleList(heads)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """(n, 3, H, W), H and W multiples of 32, to a map for each of ``STRIDES``."""
         c8 = self.stage8(self.stage4(self.stem(images)))
         c16 = self.stage16(c8)
         c32 = self.stage32(c16)
@@ -85,9 +96,8 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-
 class InvertedResidual(nn.Module):
-    """MobileNetV2's block; returns its projection before the shortcut, and the output."""
+    """MobileNetV2's block: expand, depthwise convolution, linear projection, shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -102,6 +112,7 @@ class InvertedResidual(nn.Module):
         self.shortcut = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs, h, w) to (n, outputs, h / stride, w / stride)."""
         y: Tensor = self.body(x)
         return x + y if self.shortcut else y
 
@@ -134,6 +145,7 @@ class ASMNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.landmark_head = nn.Linear(features, mean_shape.numel())
         self.pose_head = nn.Linear(features, 6)
+        self.mean_shape: Tensor
         self.register_buffer("mean_shape", mean_shape)
         initialise(self)
         for head in (self.landmark_head, self.pose_head):

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from asmnet.geometry import euler_to_rotation, geodesic_degrees, points_box, rotation_to_euler
+from asmnet.training.datasets import (
+    LabelError,
+    ellipse,
+    part_of,
+    pointing_rotations,
+    read_300w,
+    read_backgrounds,
+    read_detection,
+    read_pointing04,
+    read_pts,
+    read_youtube_faces,
+)
+
+
+def test_300w_parts_are_disjoint_and_complete(data):
+    parts = {split: {f.image for f in read_300w(data, split)} for split in ("train", "val", "test")}
+    assert len(parts["test"]) == 5
+    assert all("testset" in str(path) for path in parts["test"])
+    assert len(parts["train"] | parts["val"]) == 22
+    assert not parts["train"] & parts["val"]
+    assert parts["val"]
+
+
+def test_points_and_rotation_of_a_face(data):
+    face = read_300w(data, "train")[0]
+    assert face.landmarks.shape == (68, 2)
+    assert rotation_to_euler(face.rotation) == pytest.approx([5, -10, 3], abs=1e-3)
+
+
+def test_the_part_depends_on_the_name_only():
+    assert part_of("anna") == part_of("anna")
+    share = np.mean([part_of(f"person {i}") == "val" for i in range(2000)])
+    assert 0.06 < share < 0.11
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 2\n", "between lines"),
+        ("{\n1 2\n3 x\n}\n", r"line 3: expected two numbers, got '3 x'"),
+        ("{\n1 2 3\n}\n", "line 2: expected two numbers"),
+        ("{\n1 2\n}\n", "expected 68 finite points, got 1"),
+        ("{\n" + 67 * "1 2\n" + "nan 1\n}\n", "68 finite points"),
+    ],
+)
+def test_a_broken_label_names_file_and_line(tmp_path, text, message):
+    path = tmp_path / "face.pts"
+    path.write_text(text)
+    with pytest.raises(LabelError, match=message) as error:
+        read_pts(path)
+    assert "face.pts" in str(error.value)
+
+
+def test_pointing_people_and_signs(data):
+    people = {
+        split: {p.person for p in read_pointing04(data, split)}
+        for split in ("train", "val", "test")
+    }
+    assert people == {"train": {1, 2}, "val": {8}, "test": {9}}
+    pose = next(p for p in read_pointing04(data, "train") if p.pan == -60)
+    assert (pose.tilt, pose.box) == (30, (45, 45, 115, 115))
+
+
+def test_pointing_targets_lie_between_label_and_pseudo_label(data):
+    poses, rotations = pointing_rotations(data, "train")
+    for pose, rotation in zip(poses, rotations, strict=True):
+        assert rotation @ rotation.T == pytest.approx(np.eye(3))
+        pitch, yaw, _ = rotation_to_euler(rotation)
+        if pose.pan == -60:
+            assert pitch == pytest.approx(0.6 * 30 + 0.4 * 5, abs=1e-3)
+            assert yaw == pytest.approx(0.6 * -60 + 0.4 * -10, abs=1e-3)
+        if pose.pan == 90:
+            seen = euler_to_rotation(np.array([5.0, -10, 3]))
+            told = euler_to_rotation(np.array([0, 90.0, 0])) @ euler_to_rotation(
+                np.array([-60.0, 0, 0])
+            )
+            apart = geodesic_degrees(seen, told)
+            assert geodesic_degrees(rotation, told) < 0.5 * apart
+            assert geodesic_degrees(rotation, seen) < apart
+
+
+def test_backgrounds_for_testing_are_never_trained_on(data):
+    parts = [{path for path, _ in read_backgrounds(data, s)} for s in ("train", "val", "test")]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 12
+    assert all(parts)
+
+
+def test_detection_takes_the_label_once_and_no_test_photo(data):
+    photos = read_detection(data, "train")
+    assert len(photos) == len(read_300w(data, "train")) + 6
+    assert all(len(photo.outlines) == 1 for photo in photos)
+    assert not any("testset" in str(p.image) or "person09" in str(p.image) for p in photos)
+    assert photos[0].outlines[0].shape == (68, 2)
+
+
+def test_missing_sets_are_left_out(tmp_path):
+    assert read_300w(tmp_path, "train") == []
+    assert read_youtube_faces(tmp_path, "train") == []
+    assert read_pointing04(tmp_path, "train") == []
+
+
+def test_ellipse_fills_its_box():
+    box = np.array([10.0, 20, 40, 90])
+    assert points_box(ellipse(box)) == pytest.approx(box)

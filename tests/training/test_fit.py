@@ -1,0 +1,231 @@
+"""From data to a network that the library runs, on made faces; and what a kill costs."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from asmnet import FaceDetector, FaceLandmarker  # noqa: E402
+from asmnet.detector import decode  # noqa: E402
+from asmnet.image import crop_image, load_image  # noqa: E402
+from asmnet.schemes import IBUG_68  # noqa: E402
+from asmnet.training import detection, landmarks  # noqa: E402
+from asmnet.training.cli import main  # noqa: E402
+from asmnet.training.loop import Schedule, fit  # noqa: E402
+from asmnet.training.models import (  # noqa: E402
+    ASMNet,
+    FaceDetectorNet,
+    count_parameters,
+    rotation_from_6d,
+)
+
+# torch.jit is what its stable ONNX exporter uses; it says so in warnings.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+SCHEDULE = """
+[schedule]
+epochs = 1
+samples = 16
+batch = 8
+lr = 1e-3
+warmup = 1
+weight_decay = 0.01
+ema = 0.9
+seed = 3
+workers = 0
+"""
+CONFIGS = {
+    "tiny-face": 'task = "detection"\nsize = 64\n',
+    "tiny-68": 'task = "landmarks"\ndetector = "asmnet-face"\nsize = 64\ncrop_margin = 1.25\n'
+    "kept_variance = 0.9\ndropout = 0.1\n",
+}
+
+
+def train_and_export(name: str, data: Path, folder: Path) -> Path:
+    config = folder / f"{name}.toml"
+    config.write_text(CONFIGS[name] + SCHEDULE)
+    run = folder / "run"
+    assert main(["fit", str(config), "--data", str(data), "--out", str(run)]) == 0
+    assert main(["export", str(config), "--run", str(run), "--out", str(folder)]) == 0
+    assert (run / "log.csv").read_text().count("\n") == 2
+    assert (run / "curve.png").exists()
+    record = json.loads((folder / "weights_manifest.json").read_text())["weights"][0]
+    assert record["name"] == name
+    return folder / record["file"]
+
+
+def test_detector_from_data_to_use(data, tmp_path, photos):
+    path = train_and_export("tiny-face", data, tmp_path)
+    FaceDetector(path, input_size=64, min_score=0.01).detect(photos / "astronaut.png")
+
+
+def test_landmarker_from_data_to_use(data, tmp_path, photos):
+    path = train_and_export("tiny-68", data, tmp_path)
+    landmarker = FaceLandmarker(path)
+    (face,) = landmarker.predict(photos / "astronaut.png", [[175, 85, 272, 190]])
+    # After two steps it still gives the mean shape, in the right place.
+    assert np.abs(face.landmarks.mean(axis=0) - [223, 140]).max() < 25
+
+
+class Counting(torch.utils.data.Dataset):
+    """Samples that depend on epoch and index; can fail in the middle as a kill would."""
+
+    def __init__(self) -> None:
+        self.epoch, self.fails = 0, False
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int):
+        if self.fails and self.epoch == 1 and index == 5:
+            raise KeyboardInterrupt
+        return (torch.randn(4, generator=torch.Generator().manual_seed(100 * self.epoch + index)),)
+
+
+def test_resuming_after_a_kill_gives_the_weights_of_an_unbroken_run(tmp_path):
+    schedule = Schedule(epochs=3, samples=8, batch=4, lr=0.01, warmup=2, weight_decay=0.1,
+                        ema=0.9, seed=0, workers=0)  # fmt: skip
+
+    def train(folder: Path, dataset: Counting, *, resume: bool) -> list[torch.Tensor]:
+        torch.manual_seed(schedule.seed)
+        layers = (torch.nn.Linear(4, 3), torch.nn.BatchNorm1d(3), torch.nn.Dropout(0.5))
+        model = fit(
+            torch.nn.Sequential(*layers), dataset,
+            lambda m, batch, _: {"loss": (m(batch[0]).float() - 1).square().mean()},
+            lambda _: {"figure": 1.0}, schedule=schedule, folder=folder, resume=resume,
+        )  # fmt: skip
+        return list(model.state_dict().values())
+
+    whole = train(tmp_path / "whole", Counting(), resume=False)
+    broken = Counting()
+    broken.fails = True
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "broken", broken, resume=False)
+    resumed = train(tmp_path / "broken", Counting(), resume=True)
+    assert all(torch.equal(a, b) for a, b in zip(whole, resumed, strict=True))
+    logs = [(tmp_path / name / "log.csv").read_text().splitlines() for name in ("whole", "broken")]
+    assert len(logs[0]) == len(logs[1]) == 4
+    assert [row.split(",")[0] for row in logs[1]] == ["epoch", "1", "2", "3"]
+
+
+def test_the_crop_of_training_is_the_crop_of_inference(photos, monkeypatch):
+    image = load_image(photos / "astronaut.png")
+    landmarker = FaceLandmarker()
+    seen = []
+    monkeypatch.setattr(
+        landmarker._session, "run",
+        lambda crops: seen.append(crops) or [np.zeros((1, 68, 2)), np.eye(3)[None]],
+    )  # fmt: skip
+    outline = np.array([[175.0, 85], [272, 190]])
+    landmarker.predict(image, [outline.ravel()])
+    face = landmarks.TrainingFace(image, outline, None, None, np.eye(3), np.zeros(4), 0.0)
+    size, margin = landmarker._crop_size, landmarker._crop_margin
+    transform = landmarks._crop(face, size, margin, with_offset=False)
+    assert np.array_equal(seen[0][0], crop_image(image, transform))
+
+
+def test_augmented_landmarks_stay_on_their_pixels():
+    """Bright dots at the points are still under the points after every geometric change."""
+    rng = np.random.default_rng(0)
+    image = np.zeros((200, 200, 3), np.uint8)
+    points = np.random.default_rng(1).uniform(70, 130, (68, 2))
+    for x, y in points:
+        cv2.circle(image, (round(x), round(y)), 2, (255, 255, 255), -1)
+    face = landmarks.TrainingFace(image, points, points, points, np.eye(3), np.zeros(4), 0.0)
+    dataset = landmarks.CropDataset(
+        {"300w": [face]}, [image], size=112, margin=1.25, length=1, seed=0
+    )
+    dark = 0
+    for _ in range(30):
+        transform, _ = landmarks._random_crop(face, 112, dataset.margin, rng)
+        crop, mapped = crop_image(image, transform), transform.apply(points)
+        inside = ((mapped > 1) & (mapped < 110)).all(axis=1)
+        columns, rows = mapped[inside].round().astype(int).T
+        dark += (crop[rows, columns, 0] < 100).sum()
+    assert dark < 30
+
+
+def test_mirrored_samples_keep_the_scheme(data):
+    rng = np.random.default_rng(0)
+    points = np.zeros((68, 2))
+    points[IBUG_68.groups["right_eye"]] = [60, 90]
+    points[IBUG_68.groups["left_eye"]] = [120, 90]
+    points[8] = [90, 160]
+    points[27] = [90, 60]
+    image = np.zeros((200, 200, 3), np.uint8)
+    face = landmarks.TrainingFace(image, points, points, points, np.eye(3), np.zeros(4), 0.0)
+    dataset = landmarks.CropDataset(
+        {"300w": [face]}, [image], size=112, margin=1.25, length=1, seed=0
+    )
+    for _ in range(20):
+        _, mapped, _, _ = dataset.sample(face, rng)
+        # The subject's right eye is left of the left eye unless the crop is upside down.
+        down = mapped[8] - mapped[27]
+        across = mapped[45] - mapped[36]
+        assert across[0] * down[1] - across[1] * down[0] > 0
+
+
+def test_assignment_of_one_face():
+    scene = detection.Scene(
+        np.zeros((320, 320, 3), np.uint8), np.array([[100.0, 100, 200, 200]]),
+        np.zeros((1, 5, 2)), np.array([True]),
+    )  # fmt: skip
+    labels, boxes, _ = detection.assign(scene, 320)
+    centres, strides = detection.cells(320)
+    positive = labels.numpy() == 1
+    assert set(strides[positive]) == {16, 32}  # a face of 100 px belongs to both
+    assert np.abs(centres[positive] - 150).max() <= 0.75 * 32
+    assert (boxes[positive].numpy() == scene.boxes[0]).all()
+
+
+def test_unusable_faces_are_ignored_not_background():
+    scene = detection.Scene(
+        np.zeros((320, 320, 3), np.uint8), np.array([[100.0, 100, 200, 200]]),
+        np.zeros((1, 5, 2)), np.array([False]),
+    )  # fmt: skip
+    labels, _, _ = detection.assign(scene, 320)
+    assert set(labels.tolist()) == {0, -1}
+
+
+def test_training_and_inference_decode_alike():
+    torch.manual_seed(0)
+    size = 64
+    maps = tuple(torch.randn(1, 15, size // s, size // s) for s in FaceDetectorNet.STRIDES)
+    centres, strides = (torch.from_numpy(v).float() for v in detection.cells(size))
+    boxes, keypoints = detection.decode(detection.flatten(maps)[0], centres, strides)
+    theirs = decode([m.numpy() for m in maps], 0.0)
+    assert theirs[0] == pytest.approx(boxes.numpy(), rel=1e-4, abs=1e-3)
+    assert theirs[2].reshape(-1, 10) == pytest.approx(keypoints.numpy(), rel=1e-4, abs=1e-3)
+
+
+def test_asmnet_has_the_size_of_the_paper():
+    model = ASMNet(torch.zeros(68, 2), dropout=0.3)
+    assert count_parameters(model) == pytest.approx(1.43e6, rel=0.02)
+    assert model.landmark_head.in_features == 536
+
+
+def test_detector_size():
+    assert 4 * count_parameters(FaceDetectorNet()) < 600_000
+
+
+def test_six_numbers_give_rotations():
+    rotations = rotation_from_6d(torch.randn(20, 6, generator=torch.Generator().manual_seed(0)))
+    identity = rotations @ rotations.transpose(1, 2)
+    assert torch.allclose(identity, torch.eye(3).expand(20, 3, 3), atol=1e-5)
+    assert torch.allclose(torch.linalg.det(rotations), torch.ones(20), atol=1e-5)
+
+
+def test_wing_loss_is_continuous():
+    error = torch.tensor([10 - 1e-4, 10 + 1e-4])
+    low, high = landmarks.wing(error).tolist()
+    assert low == pytest.approx(high, abs=1e-3)
+    assert landmarks.wing(torch.tensor(2.0)).item() == pytest.approx(10 * np.log(2))
