@@ -139,7 +139,7 @@ TRAINING_DATA = {
 
 def _write_record(record: dict[str, Any], path: Path) -> None:
     """Puts a record into a manifest, in place of the older one of that name."""
-    content = {"schema_version": SCHEMA_VERSION, "weights": []}
+    content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "weights": []}
     if path.exists():
         content = json.loads(path.read_text(encoding="utf-8"))
     others = [r for r in content["weights"] if r["name"] != record["name"]]
