@@ -55,10 +55,10 @@ def _light(image: ImageArray, rng: np.random.Generator) -> ImageArray:
 def _blur(image: ImageArray, rng: np.random.Generator) -> ImageArray:
     size = min(image.shape[:2])
     if rng.random() < 0.5:  # seen from far: few pixels, enlarged
-        factor = rng.uniform(0.3, 0.8)
+        factor = rng.uniform(0.4, 0.9)
         small = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         return np.asarray(cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_LINEAR))
-    sigma = rng.uniform(0.4, 0.015 * size + 0.5)
+    sigma = rng.uniform(0.4, 0.006 * size + 0.4)
     return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma))
 
 

@@ -66,7 +66,7 @@ def _fit(options: argparse.Namespace) -> int:
     if config["task"] == "detection":
         from asmnet.training.detection import fit_detector
 
-        fit_detector(config["size"], schedule, options.data, folder, resume=options.resume)
+        fit_detector(config, schedule, options.data, folder, resume=options.resume)
     else:
         from asmnet.training.landmarks import fit_landmarks
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from asmnet.geometry import FloatArray, box_iou, points_box
 from asmnet.image import ImageArray, letterbox, load_image
 from asmnet.training.augment import occlude, photometric, shrink_by_half
 from asmnet.training.datasets import read_backgrounds, read_detection
-from asmnet.training.loop import Schedule, fit, images_to_input
+from asmnet.training.loop import Schedule, fit, images_to_input, load_average
 from asmnet.training.models import FaceDetectorNet, initialise
 
 # Face sizes (square root of the box area, input pixels) that each stride is responsible for.
@@ -40,8 +41,11 @@ class Scene:
 class SceneDataset(Dataset[tuple[Tensor, ...]]):
     """Endless random scenes; item ``i`` of an epoch depends on seed, epoch and ``i`` only."""
 
-    def __init__(self, root: Path, *, size: int, length: int, seed: int) -> None:
+    def __init__(
+        self, root: Path, *, size: int, turned_share: float, length: int, seed: int
+    ) -> None:
         self.size, self.length, self.seed, self.epoch = size, length, seed, 0
+        self.turned_share = turned_share
         self.photos = read_detection(root, "train")
         self.images = [load_image(photo.image) for photo in self.photos]
         self.backgrounds = [
@@ -124,7 +128,9 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
         while scale / shrink < 0.5 and min(image.shape[:2]) > 8:  # average, or thin lines vanish
             image = shrink_by_half(image)
             shrink /= 2
-        angle = np.radians(rng.uniform(-50, 50) if rng.random() < 0.35 else rng.normal(0, 8))
+        angle = np.radians(
+            rng.uniform(-50, 50) if rng.random() < self.turned_share else rng.normal(0, 8)
+        )
         linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         place = rng.uniform([0.1 * width, 0.1 * height], [0.9 * width, 0.9 * height])
         if rng.random() < 0.8:  # mostly, move a face that would be cut off inside
@@ -246,12 +252,20 @@ def decode(raw: Tensor, centres: Tensor, strides: Tensor) -> tuple[Tensor, Tenso
 
 
 def detection_loss(
-    outputs: tuple[Tensor, ...], labels: Tensor, boxes: Tensor, keypoints: Tensor, size: int
+    outputs: tuple[Tensor, ...],
+    labels: Tensor,
+    boxes: Tensor,
+    keypoints: Tensor,
+    *,
+    size: int,
+    score_floor: float,
 ) -> dict[str, Tensor]:
     """Score, box and key-point losses, each a mean per positive cell.
 
     Score: quality focal loss (Li et al. 2020): the target of a face's cell is the IoU of the
-    predicted box, so that the score also tells how good the box is. Box: generalised IoU.
+    predicted box, so that the score also tells how good the box is; ``score_floor`` lifts the
+    targets to floor + (1 - floor) · IoU, as the boxes of small faces never overlap as well.
+    Box: generalised IoU.
     """
     raw = flatten(outputs).float()
     centres, strides = (torch.from_numpy(v).float() for v in cells(size))
@@ -261,7 +275,7 @@ def detection_loss(
     predicted, truth = predicted_boxes[positive], boxes[positive]
     iou, giou = _iou_giou(predicted, truth)
     target = torch.zeros_like(raw[..., 0])
-    target[positive] = iou.detach().clamp(min=0.2)
+    target[positive] = score_floor + (1 - score_floor) * iou.detach().clamp(min=0.2)
     probability = raw[..., 0].sigmoid()
     weight = (target - probability).abs().detach().square() * (labels >= 0)
     score = functional.binary_cross_entropy_with_logits(raw[..., 0], target, reduction="none")
@@ -291,18 +305,37 @@ def _iou_giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def fit_detector(
-    size: int, schedule: Schedule, data: Path, folder: Path, *, resume: bool
+    config: dict[str, Any], schedule: Schedule, data: Path, folder: Path, *, resume: bool
 ) -> nn.Module:
-    """Trains asmnet-face; see :func:`asmnet.training.loop.fit`."""
+    """Trains asmnet-face, from the run ``config["start"]`` if given.
+
+    See :func:`asmnet.training.loop.fit`.
+    """
+    size = config["size"]
     torch.manual_seed(schedule.seed)
-    model = FaceDetectorNet()
+    model: nn.Module = FaceDetectorNet()
     initialise(model)
-    dataset = SceneDataset(data, size=size, length=schedule.samples, seed=schedule.seed)
+    if "start" in config:
+        model = load_average(model, Path(config["start"]))
+    dataset = SceneDataset(
+        data,
+        size=size,
+        turned_share=config["turned_share"],
+        length=schedule.samples,
+        seed=schedule.seed,
+    )
     validation = validation_scenes(data, size)
 
     def losses(model: nn.Module, batch: tuple[Tensor, ...], _: float) -> dict[str, Tensor]:
         images, labels, boxes, keypoints = batch
-        return detection_loss(model(images_to_input(images)), labels, boxes, keypoints, size)
+        return detection_loss(
+            model(images_to_input(images)),
+            labels,
+            boxes,
+            keypoints,
+            size=size,
+            score_floor=config["score_floor"],
+        )
 
     return fit(
         model,

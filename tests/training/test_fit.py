@@ -42,9 +42,10 @@ weight_decay = 0.01
 ema = 0.9
 seed = 3
 workers = 0
+bfloat16 = true
 """
 CONFIGS = {
-    "tiny-face": 'task = "detection"\nsize = 64\n',
+    "tiny-face": 'task = "detection"\nsize = 64\nturned_share = 0.5\nscore_floor = 0.0\n',
     "tiny-68": 'task = "landmarks"\ndetector = "asmnet-face"\nsize = 64\ncrop_margin = 1.25\n'
     "kept_variance = 0.9\ndropout = 0.1\n",
 }
@@ -93,7 +94,7 @@ class Counting(torch.utils.data.Dataset):
 
 def test_resuming_after_a_kill_gives_the_weights_of_an_unbroken_run(tmp_path):
     schedule = Schedule(epochs=3, samples=8, batch=4, lr=0.01, warmup=2, weight_decay=0.1,
-                        ema=0.9, seed=0, workers=0)  # fmt: skip
+                        ema=0.9, seed=0, workers=0, bfloat16=True)  # fmt: skip
 
     def train(folder: Path, dataset: Counting, *, resume: bool) -> list[torch.Tensor]:
         torch.manual_seed(schedule.seed)
