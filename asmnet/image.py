@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +28,18 @@ ChannelOrder = Literal["rgb", "bgr"]
 
 # What Pillow raises for damaged or strange files, found by feeding its decoders broken input:
 # besides OSError (truncated data) its format plugins let these through.
-_DECODE_ERRORS = (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, KeyError)
+_DECODE_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+)
 
 
 def load_image(source: ImageSource, *, channel_order: ChannelOrder = "rgb") -> ImageArray:
