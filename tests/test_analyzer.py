@@ -11,10 +11,10 @@ from asmnet.errors import InvalidInputError, WeightsNotFoundError
 # Points of astronaut.png marked by hand on the enlarged photo, and how far a prediction may be
 # off, in units of the distance between the outer eye corners.
 ASTRONAUT_POINTS = {
-    "right_eye": (204, 110),
-    "left_eye": (243, 108),
-    "nose": (224, 139),
-    "chin": (228, 190),
+    "right_eye": (203, 102),
+    "left_eye": (246, 103),
+    "nose": (224, 127),
+    "chin": (222, 179),
 }
 POINT_TOLERANCE = 0.12
 # She looks at the camera, her head a little tilted.
