@@ -190,10 +190,11 @@ def landmark_figures(name: str, data: Path) -> Figures:
 
 
 def contact_sheet(data: Path, columns: int = 6, rows: int = 4, side: int = 300) -> ImageArray:
-    """Every 23rd test photo, around its face, with points and axes as the analyzer gives them."""
+    """Test photos, evenly spread, around their faces, drawn as the analyzer sees them."""
     detector, landmarker = FaceDetector(), FaceLandmarker()
     tiles = []
-    for face in read_300w(data, "test")[:: 554 // (columns * rows)][: columns * rows]:
+    faces = read_300w(data, "test")
+    for face in faces[:: max(len(faces) // (columns * rows), 1)][: columns * rows]:
         image = load_image(face.image)
         drawn = draw_faces(image, [_predict(landmarker, image, d) for d in detector.detect(image)])
         box = _box(face)
@@ -202,6 +203,7 @@ def contact_sheet(data: Path, columns: int = 6, rows: int = 4, side: int = 300) 
         matrix = np.array([[scale, 0, side / 2 - scale * centre[0]],
                            [0, scale, side / 2 - scale * centre[1]]])  # fmt: skip
         tiles.append(cv2.warpAffine(drawn, matrix, (side, side)))
+    tiles += [np.zeros((side, side, 3), np.uint8)] * (columns * rows - len(tiles))
     return np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
 
 
