@@ -9,10 +9,10 @@ from PIL import Image
 
 pytest.importorskip("onnx")
 
-from asmnet import FaceAnalyzer  # noqa: E402
-from asmnet import weights as weights_module  # noqa: E402
-from asmnet.training.cli import main  # noqa: E402
-from asmnet.training.datasets import read_300w  # noqa: E402
+from asmnet import FaceAnalyzer
+from asmnet import weights as weights_module
+from asmnet.training.cli import main
+from asmnet.training.datasets import read_300w
 
 PORTRAITS = ("london_006_03", "london_037_03", "london_097_03", "london_130_03")
 
