@@ -42,8 +42,10 @@ from asmnet.training.loop import Schedule, fit, images_to_input
 from asmnet.training.metrics import nme
 from asmnet.training.models import ASMNet
 
-# Share of each set in the samples.
-MIXTURE = {"300w": 0.5, "300w_lp_ibug": 0.17, "youtube_faces": 0.18, "pointing04": 0.15}
+# Share of each set in the samples: first, and for the last epochs, when the human labels of 300W
+# matter more than variety.
+EARLY_MIXTURE = {"300w": 0.5, "300w_lp_ibug": 0.17, "youtube_faces": 0.18, "pointing04": 0.15}
+LATE_MIXTURE = {"300w": 0.72, "300w_lp_ibug": 0.1, "youtube_faces": 0.06, "pointing04": 0.12}
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,13 +75,19 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
     """Random crops; item ``i`` of an epoch depends on seed, epoch and ``i`` only."""
 
     def __init__(
-        self, sets: dict[str, list[TrainingFace]], textures: list[ImageArray], *, size: int,
-        margin: float, length: int, seed: int,
-    ) -> None:  # fmt: skip
+        self,
+        sets: dict[str, list[TrainingFace]],
+        textures: list[ImageArray],
+        *,
+        size: int,
+        margin: float,
+        late_epoch: int,
+        length: int,
+        seed: int,
+    ) -> None:
         self.sets, self.textures, self.size, self.margin = sets, textures, size, margin
         self.length, self.seed, self.epoch = length, seed, 0
-        shares = np.array([MIXTURE[name] for name in sets])
-        self.names, self.shares = list(sets), shares / shares.sum()
+        self.late_epoch = late_epoch
 
     def __len__(self) -> int:
         return self.length
@@ -87,7 +95,9 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         """Image (S, S, 3) uint8, landmarks and smoothed (68, 2) in crop sides, weight, rotation."""
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        faces = self.sets[self.names[rng.choice(len(self.names), p=self.shares)]]
+        mixture = EARLY_MIXTURE if self.epoch < self.late_epoch else LATE_MIXTURE
+        shares = np.array([mixture[name] for name in self.sets])
+        faces = list(self.sets.values())[rng.choice(len(shares), p=shares / shares.sum())]
         image, landmarks, smoothed, rotation = self.sample(faces[rng.integers(len(faces))], rng)
         weight = float(landmarks is not None)
         if landmarks is None or smoothed is None:
@@ -168,7 +178,7 @@ def load_faces(
         raise LabelError(f"{data}: expected faces with points and rotations under 300w, got none")
     shapes = np.array([_in_box(_points(face)) for face in labelled])
     model = ActiveShapeModel.fit(shapes, kept_variance)
-    sets: dict[str, list[TrainingFace]] = {name: [] for name in MIXTURE}
+    sets: dict[str, list[TrainingFace]] = {name: [] for name in EARLY_MIXTURE}
     for face, smoothed in zip(labelled, model.project(shapes), strict=True):
         sets[face.source].append(_labelled_face(face, smoothed, detector))
     for pose, rotation in zip(*pointing_rotations(data, split), strict=True):
@@ -315,7 +325,13 @@ def fit_landmarks(
     mean_in_crop = torch.from_numpy((mean - 0.5) / margin + 0.5).float()
     model = ASMNet(mean_in_crop, dropout=config["dropout"])
     dataset = CropDataset(
-        sets, textures, size=size, margin=margin, length=schedule.samples, seed=schedule.seed
+        sets,
+        textures,
+        size=size,
+        margin=margin,
+        late_epoch=config["late_epoch"],
+        length=schedule.samples,
+        seed=schedule.seed,
     )
     return fit(
         model,
