@@ -78,9 +78,7 @@ class FaceDetector:
         pixels = load_image(image, channel_order=channel_order)
         canvas, scale = letterbox(pixels, self._input_size, multiple=STRIDES[-1])
         boxes, scores, keypoints = decode(self._session.run(canvas[None]), threshold)
-        # Pixel centres lie on whole numbers in both frames.
-        boxes = (boxes + 0.5) / np.tile(scale, 2) - 0.5
-        keypoints = (keypoints + 0.5) / scale - 0.5
+        boxes, keypoints = boxes / np.tile(scale, 2), keypoints / scale
         return [
             Detection(
                 boxes[i].astype(np.float32), float(scores[i]), keypoints[i].astype(np.float32)

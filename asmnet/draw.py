@@ -71,6 +71,6 @@ def _line(
 
 
 def _fixed(point: np.ndarray) -> tuple[int, int]:
-    # Far points are clipped: OpenCV's coordinates have 32 bits.
-    x, y = np.clip(point, -1e5, 1e5) * (1 << _SUBPIXEL_BITS)
+    # OpenCV counts from the centre of the first pixel; its coordinates have 32 bits.
+    x, y = np.clip(point - 0.5, -1e5, 1e5) * (1 << _SUBPIXEL_BITS)
     return round(float(x)), round(float(y))

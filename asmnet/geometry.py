@@ -2,7 +2,8 @@
 
 Frames used everywhere in the package:
 
-* image: x to the right, y down, in pixels; pixel (0, 0) has its centre at (0, 0);
+* image: x to the right, y down, in pixels from the top left corner: the first pixel covers 0 to 1
+  and has its centre at (0.5, 0.5), as in the labels of 300W and COCO;
 * boxes: xyxy, that is x0, y0 (top left) and x1, y1 (bottom right);
 * rotations: map the head's axes (x = the subject's left, y = up, z = out of the face) to the
   camera's (x = image right, y = up, z = towards the viewer).
@@ -100,10 +101,9 @@ class CropTransform:
         scale = size / (margin * max(x1 - x0, y1 - y0))
         cos, sin = scale * np.cos(np.radians(angle)), scale * np.sin(np.radians(angle))
         linear = np.array([[cos, sin], [-sin, cos]])
-        # The box's centre lands on the crop's centre; with pixel centres at whole numbers
-        # the middle of `size` pixels is (size - 1) / 2.
+        # The box's centre lands on the crop's centre.
         centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
-        offset = (size - 1) / 2 - linear @ centre
+        offset = size / 2 - linear @ centre
         return cls(np.column_stack([linear, offset]), size)
 
     @property

@@ -84,10 +84,10 @@ def crop_image(image: ImageArray, transform: CropTransform) -> ImageArray:
     matrix, size = transform.matrix, transform.size
     step = int(1 / transform.scale)
     if step >= 2:
-        corners = transform.invert(np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5)
+        corners = transform.invert(np.array([[0, 0], [size, 0], [0, size], [size, size]]))
         height, width = image.shape[:2]
         x0, y0 = np.clip(np.floor(corners.min(axis=0)), 0, [width, height]).astype(int)
-        x1, y1 = np.clip(np.ceil(corners.max(axis=0)) + 1, 0, [width, height]).astype(int)
+        x1, y1 = np.clip(np.ceil(corners.max(axis=0)), 0, [width, height]).astype(int)
         columns, rows = (x1 - x0) // step, (y1 - y0) // step
         if columns < 1 or rows < 1:
             return np.zeros((size, size, 3), dtype=np.uint8)
@@ -95,10 +95,11 @@ def crop_image(image: ImageArray, transform: CropTransform) -> ImageArray:
         image = np.asarray(
             cv2.resize(region, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.uint8
         )
-        # A pixel of the small image is the mean of step² pixels: its centre u lies at
-        # x = x0 + u·step + (step − 1)/2 in the image.
-        offset = np.array([x0, y0]) + (step - 1) / 2
-        matrix = np.column_stack([matrix[:, :2] * step, transform.apply(offset)])
+        # A point u of the small image lies at (x0, y0) + step · u in the image.
+        matrix = np.column_stack([matrix[:, :2] * step, transform.apply(np.array([x0, y0]))])
+    # OpenCV counts from the centre of the first pixel, half a pixel inside of the corner.
+    offset = matrix[:, 2] + matrix[:, :2] @ [0.5, 0.5] - 0.5
+    matrix = np.column_stack([matrix[:, :2], offset])
     return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR))
 
 

@@ -26,7 +26,7 @@ class LandmarkScheme:
         groups: index arrays by the name of the part, for example
             ``face.landmarks[face.scheme.groups["left_eye"]]``; together they hold every point.
         closed: the groups whose outline returns to its first point.
-        flip: (N,) the mirror order. In a mirrored image x becomes W - 1 - x, then
+        flip: (N,) the mirror order. In an image of width W, mirrored, x becomes W - x, then
             ``points[flip]``. It is its own inverse.
         eye_corners: the outer corners of right and left eye; their distance normalises errors.
     """

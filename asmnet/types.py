@@ -80,8 +80,8 @@ class Face:
     Attributes:
         bbox: (4,) float32 xyxy in image pixels: the detector's box, or the caller's own.
         score: the detector's confidence, 0–1; None where the caller gave the box.
-        landmarks: (N, 2) float32, x and y in pixels of the source image; pixel (0, 0) has its
-            centre at (0, 0). Points may lie outside of the image.
+        landmarks: (N, 2) float32, x and y in pixels of the source image, from its top left
+            corner: the first pixel has its centre at (0.5, 0.5). Points may lie outside of it.
         scheme: what each of the N points is.
         pose: where the head is turned.
     """

@@ -95,9 +95,9 @@ def test_mirrored_photo_gives_mirrored_points_and_pose(landmarker, photo):
     width = photo.shape[1]
     (face,) = landmarker.predict(photo, [BOX])
     x0, y0, x1, y1 = BOX
-    (mirrored,) = landmarker.predict(photo[:, ::-1], [[width - 1 - x1, y0, width - 1 - x0, y1]])
+    (mirrored,) = landmarker.predict(photo[:, ::-1], [[width - x1, y0, width - x0, y1]])
     back = mirrored.landmarks.copy()
-    back[:, 0] = width - 1 - back[:, 0]
+    back[:, 0] = width - back[:, 0]
     back = back[face.scheme.flip]
     right, left = face.scheme.eye_corners
     ocular = np.linalg.norm(face.landmarks[right] - face.landmarks[left])
@@ -112,7 +112,7 @@ def test_key_points_turn_the_crop_upright(landmarker, photo):
     (upright,) = landmarker.predict(photo, [BOX])
     keypoints = upright.scheme.keypoints @ upright.landmarks
     height = photo.shape[0]
-    turn = lambda points: np.stack([height - 1 - points[..., 1], points[..., 0]], axis=-1)  # noqa: E731
+    turn = lambda points: np.stack([height - points[..., 1], points[..., 0]], axis=-1)  # noqa: E731
     turned_photo = np.ascontiguousarray(np.rot90(photo, -1))  # clockwise
     box = points_box(turn(upright.landmarks))
     (turned,) = landmarker.predict(turned_photo, [box], keypoints=[turn(keypoints)])

@@ -160,7 +160,7 @@ def _random_crop(
 
 
 def _mirror(points: FloatArray, size: int) -> FloatArray:
-    return np.stack([size - 1 - points[:, 0], points[:, 1]], axis=1)[IBUG_68.flip]
+    return np.stack([size - points[:, 0], points[:, 1]], axis=1)[IBUG_68.flip]
 
 
 def load_faces(
