@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from asmnet.training.datasets import (
     read_backgrounds,
     read_youtube_faces,
 )
-from asmnet.training.loop import Schedule, fit, images_to_input
+from asmnet.training.loop import Schedule, fit, images_to_input, load_average
 from asmnet.training.metrics import nme
 from asmnet.training.models import ASMNet
 
@@ -82,12 +83,13 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         size: int,
         margin: float,
         late_epoch: int,
+        hardness: float,
         length: int,
         seed: int,
     ) -> None:
         self.sets, self.textures, self.size, self.margin = sets, textures, size, margin
         self.length, self.seed, self.epoch = length, seed, 0
-        self.late_epoch = late_epoch
+        self.late_epoch, self.hardness = late_epoch, hardness
 
     def __len__(self) -> int:
         return self.length
@@ -109,9 +111,9 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         self, face: TrainingFace, rng: np.random.Generator
     ) -> tuple[ImageArray, FloatArray | None, FloatArray | None, FloatArray]:
         """One augmented crop with landmarks in crop pixels and the rotation seen in the crop."""
-        transform, turn = _random_crop(face, self.size, self.margin, rng)
+        transform, turn = _random_crop(face, self.size, self.margin, self.hardness, rng)
         image = crop_image(face.image, transform)
-        if rng.random() < 0.25:
+        if rng.random() < 0.25 * self.hardness:
             box = points_box(transform.apply(face.outline))
             occlude(image, box, self.textures[rng.integers(len(self.textures))], rng)
         image = photometric(image, rng)
@@ -130,13 +132,13 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
 
 
 def _random_crop(
-    face: TrainingFace, size: int, margin: float, rng: np.random.Generator
+    face: TrainingFace, size: int, margin: float, hardness: float, rng: np.random.Generator
 ) -> tuple[CropTransform, float]:
     """The crop that inference would make of the photo turned by a random angle, with errors.
 
     Returns the transform from the photo to the crop and the face's clockwise turn between them.
     """
-    photo_turn = rng.uniform(-60, 60) if rng.random() < 0.2 else rng.normal(0, 12)
+    photo_turn = rng.uniform(-60, 60) if rng.random() < 0.2 * hardness else rng.normal(0, 12)
     turn = np.asarray(cv2.getRotationMatrix2D((0, 0), -photo_turn, 1.0), dtype=np.float64)
     turned = CropTransform(turn, size)
     box = points_box(turned.apply(face.outline))
@@ -146,7 +148,7 @@ def _random_crop(
         box = box + face.offset * np.tile(extent, 2)
     elif draw < 0.75:  # boxes with the forehead, as many other detectors draw them
         box = box - np.array([0, rng.uniform(0.15, 0.4) * extent[1], 0, 0])
-    spread = (0.12, 0.15) if rng.random() < 0.2 else (0.03, 0.06)
+    spread = (0.12, 0.15) if rng.random() < 0.2 * hardness else (0.03, 0.06)
     centre = (box[:2] + box[2:]) / 2 + rng.normal(0, spread[0], size=2) * extent
     half = (box[2:] - box[:2]) / 2 * np.exp(rng.normal(0, spread[1], size=2))
     box = np.concatenate([centre - half, centre + half])
@@ -231,18 +233,18 @@ def _pointing_face(
 
 
 def landmark_losses(
-    model: nn.Module, batch: tuple[Tensor, ...], progress: float
+    model: nn.Module, batch: tuple[Tensor, ...], progress: float, alphas: Sequence[float]
 ) -> dict[str, Tensor]:
     """The ASM-assisted loss and the pose loss.
 
     ASMNet, section 3.3: error to the labels plus α times the error to the labels as the shape
-    model sees them, α = 2, 1, 0.5 in the thirds of the training; divided by 1 + α so that the
-    step size does not change with α. The point error is the wing loss (Feng et al. 2018) instead
-    of the paper's square; the pose error is the angle between the rotations.
+    model sees them, α = 2, 1, 0.5 in the thirds of the training (``alphas``), over 1 + α so that
+    the step size does not change with α. The point error is the wing loss (Feng et al. 2018)
+    instead of the paper's square; the pose error is the angle between the rotations.
     """
     images, landmarks, smoothed, weight, rotation = batch
     predicted, predicted_rotation = model(images_to_input(images))
-    alpha = (2.0, 1.0, 0.5)[min(int(3 * progress), 2)]
+    alpha = alphas[min(int(len(alphas) * progress), len(alphas) - 1)]
     side = images.shape[1]
     to_labels, to_shape = (
         wing(side * (predicted - target)).mean(dim=(1, 2)) for target in (landmarks, smoothed)
@@ -323,20 +325,23 @@ def fit_landmarks(
     torch.manual_seed(schedule.seed)
     # The mean shape in a crop around its box, whose longer side is 1 / margin of the crop's.
     mean_in_crop = torch.from_numpy((mean - 0.5) / margin + 0.5).float()
-    model = ASMNet(mean_in_crop, dropout=config["dropout"])
+    model: nn.Module = ASMNet(mean_in_crop, dropout=config["dropout"])
+    if "start" in config:
+        model = load_average(model, Path(config["start"]))
     dataset = CropDataset(
         sets,
         textures,
         size=size,
         margin=margin,
         late_epoch=config["late_epoch"],
+        hardness=config["hardness"],
         length=schedule.samples,
         seed=schedule.seed,
     )
     return fit(
         model,
         dataset,
-        landmark_losses,
+        lambda m, batch, progress: landmark_losses(m, batch, progress, config["alphas"]),
         lambda m: validate(m, validation, size=size, margin=margin),
         schedule=schedule,
         folder=folder,

@@ -143,11 +143,18 @@ def test_augmented_landmarks_stay_on_their_pixels():
         cv2.circle(image, (round(x), round(y)), 2, (255, 255, 255), -1)
     face = landmarks.TrainingFace(image, points, points, points, np.eye(3), np.zeros(4), 0.0)
     dataset = landmarks.CropDataset(
-        {"300w": [face]}, [image], size=112, margin=1.25, late_epoch=1, length=1, seed=0
+        {"300w": [face]},
+        [image],
+        size=112,
+        margin=1.25,
+        late_epoch=1,
+        hardness=1.0,
+        length=1,
+        seed=0,
     )
     dark = 0
     for _ in range(30):
-        transform, _ = landmarks._random_crop(face, 112, dataset.margin, rng)
+        transform, _ = landmarks._random_crop(face, 112, dataset.margin, 1.0, rng)
         crop, mapped = crop_image(image, transform), transform.apply(points)
         inside = ((mapped > 1) & (mapped < 110)).all(axis=1)
         columns, rows = mapped[inside].round().astype(int).T
@@ -165,7 +172,14 @@ def test_mirrored_samples_keep_the_scheme(data):
     image = np.zeros((200, 200, 3), np.uint8)
     face = landmarks.TrainingFace(image, points, points, points, np.eye(3), np.zeros(4), 0.0)
     dataset = landmarks.CropDataset(
-        {"300w": [face]}, [image], size=112, margin=1.25, late_epoch=1, length=1, seed=0
+        {"300w": [face]},
+        [image],
+        size=112,
+        margin=1.25,
+        late_epoch=1,
+        hardness=1.0,
+        length=1,
+        seed=0,
     )
     for _ in range(20):
         _, mapped, _, _ = dataset.sample(face, rng)
