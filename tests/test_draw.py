@@ -10,9 +10,9 @@ def test_each_thing_is_drawn(analyzer, photos):
     (face,) = analyzer.detect(photos / "astronaut.png")
     drawn = asmnet.draw_faces(image, [face])
     assert (drawn.shape, drawn.dtype) == (image.shape, np.uint8)
-    colours = {tuple(c) for c in drawn.reshape(-1, 3).tolist()}
-    assert BOX in colours
-    assert set(AXES) <= colours
+    pixels = drawn.reshape(-1, 3).astype(int)
+    for colour in (BOX, *AXES):  # thin lines are blended with what lies below
+        assert np.abs(pixels - colour).max(axis=1).min() < 60, colour
     for x, y in face.landmarks[27:36].round().astype(int):
         assert drawn[y - 1 : y + 2, x - 1 : x + 2].max() > 100
 
