@@ -297,7 +297,8 @@ def _markdown(tables: dict[str, Figures]) -> str:
     lines = ["| | " + " | ".join(tables) + " |", "|---" * (len(tables) + 1) + "|"]
     for name in names:
         cells = [f"{f[name]:.2f}" if name in f else "" for f in tables.values()]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        escaped = name.replace("|", "\\|")
+        lines.append(f"| {escaped} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
