@@ -82,7 +82,8 @@ def detector_figures(detect: Detect, data: Path) -> Figures:
         if abs(pose.pan) >= 75:
             found["profile"].append(hit)
     figures["Pointing'04 09-15, found %"] = 100 * float(np.mean(found["all"]))
-    figures["Pointing'04 09-15, |pan| >= 75, found %"] = 100 * float(np.mean(found["profile"]))
+    if found["profile"]:
+        figures["Pointing'04 09-15, |pan| >= 75, found %"] = 100 * float(np.mean(found["profile"]))
     for size in (24, 32, 48, 96, 192, 300):
         best = [_placed_iou(detect, face, size, 0.0) for face in tqdm(faces, f"{size} px")]
         figures[f"300W common, faces of {size} px in 320, recall %"] = _recall(best)
