@@ -46,13 +46,13 @@ class LabelledFace:
 
     Attributes:
         image: path of the photo.
-        landmarks: (68, 2) image pixels, or None where the set has no points.
+        landmarks: (68, 2) image pixels.
         rotation: (3, 3) head rotation, or None where unknown.
         source: name of the folder it came from, for example "300w".
     """
 
     image: Path
-    landmarks: FloatArray | None
+    landmarks: FloatArray
     rotation: FloatArray | None
     source: str
 
@@ -229,7 +229,6 @@ def read_detection(root: Path, split: Literal["train", "val"]) -> list[FacePhoto
     ):
         found = _faces_csv(root / name)
         for face in reader(root, split):
-            assert face.landmarks is not None
             key = (
                 str(face.image.relative_to(root / name).with_suffix(""))
                 if name == "300w"

@@ -133,7 +133,7 @@ def landmark_figures(name: str, data: Path) -> Figures:
     by_label, by_detector, truths, found_truths = [], [], [], []
     faces = read_300w(data, "test")
     for face in tqdm(faces, "300W common"):
-        image, truth = load_image(face.image), _points(face)
+        image, truth = load_image(face.image), face.landmarks
         by_label.append(landmarker.predict(image, _box(face)[None])[0].landmarks)
         truths.append(truth)
         detection = _matching(detector.detect(image), _box(face))
@@ -231,13 +231,8 @@ def _yunet(path: Path) -> Detect:
     return detect
 
 
-def _points(face: LabelledFace) -> FloatArray:
-    assert face.landmarks is not None
-    return face.landmarks
-
-
 def _box(face: LabelledFace) -> FloatArray:
-    return points_box(_points(face))
+    return points_box(face.landmarks)
 
 
 def _best_iou(boxes: FloatArray, truth: FloatArray) -> float:
@@ -266,7 +261,7 @@ def _same_face(boxes: FloatArray, pose: PointingPose) -> bool:
 
 def _placed_iou(detect: Detect, face: LabelledFace, size: float, angle: float) -> float:
     """Best IoU after the photo is turned and scaled on a 320 canvas around the face."""
-    image, points = load_image(face.image), _points(face)
+    image, points = load_image(face.image), face.landmarks
     box = points_box(points)
     scale = size / (box[2:] - box[:2]).max()
     while scale < 0.5:

@@ -178,7 +178,7 @@ def load_faces(
     ]
     if not labelled:
         raise LabelError(f"{data}: expected faces with points and rotations under 300w, got none")
-    shapes = np.array([_in_box(_points(face)) for face in labelled])
+    shapes = np.array([_in_box(face.landmarks) for face in labelled])
     model = ActiveShapeModel.fit(shapes, kept_variance)
     sets: dict[str, list[TrainingFace]] = {name: [] for name in EARLY_MIXTURE}
     for face, smoothed in zip(labelled, model.project(shapes), strict=True):
@@ -191,11 +191,6 @@ def load_faces(
     return present, model.mean.reshape(-1, 2)
 
 
-def _points(face: LabelledFace) -> FloatArray:
-    assert face.landmarks is not None
-    return face.landmarks
-
-
 def _in_box(points: FloatArray) -> FloatArray:
     box = points_box(points)
     return np.asarray((points - box[:2]) / (box[2:] - box[:2]))
@@ -204,7 +199,7 @@ def _in_box(points: FloatArray) -> FloatArray:
 def _labelled_face(
     face: LabelledFace, smoothed: FloatArray, detector: FaceDetector
 ) -> TrainingFace:
-    image, points = load_image(face.image), _points(face)
+    image, points = load_image(face.image), face.landmarks
     assert face.rotation is not None
     box = points_box(points)
     extent = box[2:] - box[:2]
