@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
-from asmnet.geometry import FloatArray, box_iou, points_box
+from asmnet.geometry import FloatArray, box_iou, non_maximum_suppression, points_box
 from asmnet.image import ImageArray, letterbox, load_image
 from asmnet.training.augment import occlude, photometric, shrink_by_half
 from asmnet.training.datasets import read_backgrounds, read_detection
@@ -42,10 +43,18 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
     """Endless random scenes; item ``i`` of an epoch depends on seed, epoch and ``i`` only."""
 
     def __init__(
-        self, root: Path, *, size: int, turned_share: float, length: int, seed: int
+        self,
+        root: Path,
+        *,
+        size: int,
+        turned_share: float,
+        background_share: float,
+        length: int,
+        seed: int,
     ) -> None:
         self.size, self.length, self.seed, self.epoch = size, length, seed, 0
-        self.turned_share = turned_share
+        self.turned_share, self.background_share = turned_share, background_share
+        self.hard: list[ImageArray] = []
         self.photos = read_detection(root, "train")
         self.images = [load_image(photo.image) for photo in self.photos]
         self.backgrounds = [
@@ -69,15 +78,15 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
         kind = rng.random()
         canvas = self._backdrop(rng)
         boxes, keypoints, usable = [], [], []
-        if kind < 0.45:
+        if kind < self.background_share:
+            tiles = []
+        elif rng.random() < 0.5:
             tiles = [(0, 0, size, size)]
             face_sizes = (22.0, 1.05 * size)
-        elif kind < 0.92:
+        else:
             cx, cy = rng.integers(int(0.3 * size), int(0.7 * size), size=2)
             tiles = [(0, 0, cx, cy), (cx, 0, size, cy), (0, cy, cx, size), (cx, cy, size, size)]
             face_sizes = (10.0, 0.5 * size)
-        else:
-            tiles = []
         # Background patches with straight edges: else an edge alone would announce a face.
         for _ in range(int(rng.integers(1, 4)) if rng.random() < 0.4 else 0):
             patch = self._backdrop(rng)
@@ -86,6 +95,9 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
             shift = rng.uniform(-0.5, 0.5, size=2) * size
             matrix = np.column_stack([turn[:, :2], turn[:, 2] + shift])
             _warp(patch, matrix, 1.0, canvas, keep_backdrop=True)
+        if not tiles and self.hard:
+            for _ in range(int(rng.integers(2, 9))):
+                self._paste_hard(canvas, rng)
         for x0, y0, x1, y1 in tiles:
             if len(tiles) > 1 and rng.random() < 0.1:
                 continue
@@ -113,6 +125,19 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
         side = int(rng.uniform(0.3, 1.0) * min(height, width))
         top, left = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
         return np.asarray(cv2.resize(photo[top : top + side, left : left + side], (size, size)))
+
+    def _paste_hard(self, canvas: ImageArray, rng: np.random.Generator) -> None:
+        """Draws a patch that once looked like a face, at a random size and place."""
+        patch = self.hard[rng.integers(len(self.hard))]
+        middle = np.array(patch.shape[1::-1]) / 2
+        scale = np.exp(rng.uniform(*np.log([24.0, 300.0]))) / max(patch.shape[:2])
+        shrink = 1.0
+        while scale / shrink < 0.5 and min(patch.shape[:2]) > 8:
+            patch, shrink = shrink_by_half(patch), shrink / 2
+        turn = cv2.getRotationMatrix2D(middle.tolist(), rng.normal(0, 15), scale)
+        shift = rng.uniform(0, self.size, size=2) - middle
+        matrix = np.column_stack([turn[:, :2], turn[:, 2] + shift])
+        _warp(patch, matrix, shrink, canvas, keep_backdrop=True)
 
     def _paste(
         self, tile: ImageArray, face_sizes: tuple[float, float], rng: np.random.Generator
@@ -259,12 +284,14 @@ def detection_loss(
     *,
     size: int,
     score_floor: float,
+    negative_weight: float,
 ) -> dict[str, Tensor]:
     """Score, box and key-point losses, each a mean per positive cell.
 
     Score: quality focal loss (Li et al. 2020): the target of a face's cell is the IoU of the
     predicted box, so that the score also tells how good the box is; ``score_floor`` lifts the
-    targets to floor + (1 - floor) · IoU, as the boxes of small faces never overlap as well.
+    targets to floor + (1 - floor) · IoU, as the boxes of small faces never overlap as well;
+    ``negative_weight`` multiplies the loss of background cells.
     Box: generalised IoU.
     """
     raw = flatten(outputs).float()
@@ -278,6 +305,7 @@ def detection_loss(
     target[positive] = score_floor + (1 - score_floor) * iou.detach().clamp(min=0.2)
     probability = raw[..., 0].sigmoid()
     weight = (target - probability).abs().detach().square() * (labels >= 0)
+    weight = torch.where(labels == 0, negative_weight * weight, weight)
     score = functional.binary_cross_entropy_with_logits(raw[..., 0], target, reduction="none")
     extent = (truth[:, 2:] - truth[:, :2]).mean(dim=1, keepdim=True)
     points = functional.smooth_l1_loss(
@@ -321,9 +349,12 @@ def fit_detector(
         data,
         size=size,
         turned_share=config["turned_share"],
+        background_share=config["background_share"],
         length=schedule.samples,
         seed=schedule.seed,
     )
+    if config["mine_negatives"]:
+        dataset.hard = mine_negatives(model.eval(), dataset, size)
     validation = validation_scenes(data, size)
 
     def losses(model: nn.Module, batch: tuple[Tensor, ...], _: float) -> dict[str, Tensor]:
@@ -335,6 +366,7 @@ def fit_detector(
             keypoints,
             size=size,
             score_floor=config["score_floor"],
+            negative_weight=config["negative_weight"],
         )
 
     return fit(
@@ -347,6 +379,35 @@ def fit_detector(
         resume=resume,
         validate_every=3,
     )
+
+
+@torch.inference_mode()
+def mine_negatives(model: nn.Module, dataset: SceneDataset, size: int) -> list[ImageArray]:
+    """Patches of the training photos, twice the box's side, in which the model sees a false face.
+
+    Best scores above 0.6 are left out: many of them are faces that nobody labelled.
+    """
+    known = [np.array([points_box(o) for o in p.outlines]).reshape(-1, 4) for p in dataset.photos]
+    known += [np.zeros((0, 4))] * len(dataset.backgrounds)
+    centres, strides = (torch.from_numpy(v).float() for v in cells(size))
+    patches = []
+    images = tqdm(dataset.images + dataset.backgrounds, desc="mining negatives")
+    for image, faces in zip(images, known, strict=True):
+        pixels, scale = letterbox(image, size, multiple=size)
+        raw = flatten(model(images_to_input(torch.from_numpy(pixels)[None])))[0]
+        scores = raw[:, 0].sigmoid().double().numpy()
+        boxes = decode(raw, centres, strides)[0].double().numpy() / np.tile(scale, 2)
+        likely = scores > 0.25
+        boxes, scores = boxes[likely], scores[likely]
+        kept = non_maximum_suppression(boxes, scores, 0.3)
+        for box in boxes[kept][scores[kept] < 0.6]:
+            if (box_iou(box[None], faces) > 0.02).any():
+                continue
+            side = 2 * (box[2:] - box[:2]).max()
+            left, top = np.maximum((box[:2] + box[2:] - side) / 2, 0).astype(int)
+            right, bottom = ((box[:2] + box[2:] + side) / 2).astype(int)
+            patches.append(image[top:bottom, left:right])
+    return patches
 
 
 def validation_scenes(data: Path, size: int) -> list[Scene]:

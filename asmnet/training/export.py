@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from asmnet.errors import AsmnetError
 from asmnet.schemes import IBUG_68
+from asmnet.training.landmarks import landmark_model
 from asmnet.training.loop import images_to_input, load_average
-from asmnet.training.models import ASMNet, FaceDetectorNet, count_parameters
+from asmnet.training.models import FaceDetectorNet, count_parameters
 from asmnet.weights import SCHEMA_VERSION
 
 OPSET = 17
@@ -40,15 +41,16 @@ class _Detector(nn.Module):
 
 
 class _Landmarker(nn.Module):
-    """Landmarks in pixels of the crop instead of units of its side."""
+    """Landmarks, and spreads where the network has them, in pixels of the crop."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        landmarks, rotation = self.model(images_to_input(images))
-        return landmarks * images.shape[1], rotation
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        landmarks, rotation, *spread = self.model(images_to_input(images))
+        side = images.shape[1]
+        return (landmarks * side, rotation, *(s * side for s in spread))
 
 
 def export(config: dict[str, Any], run: Path, name: str, folder: Path) -> dict[str, Any]:
@@ -70,10 +72,9 @@ def export(config: dict[str, Any], run: Path, name: str, folder: Path) -> dict[s
         dynamic["images"] |= {1: "height", 2: "width"}
         dynamic |= {o: {0: "n", 2: f"{o}_height", 3: f"{o}_width"} for o in outputs}
     else:
-        empty = torch.zeros(len(IBUG_68), 2)
-        model = load_average(ASMNet(empty, dropout=0.0), run)
+        model = load_average(landmark_model(config, torch.zeros(len(IBUG_68), 2)), run)
         wrapped = _Landmarker(model)
-        outputs = ["landmarks", "rotation"]
+        outputs = ["landmarks", "rotation", "spread"][: len(wrapped(sample))]
         dynamic |= {o: {0: "n"} for o in outputs}
         metadata |= {
             "scheme": IBUG_68.name,

@@ -41,7 +41,7 @@ from asmnet.training.datasets import (
 )
 from asmnet.training.loop import Schedule, fit, images_to_input, load_average
 from asmnet.training.metrics import nme
-from asmnet.training.models import ASMNet
+from asmnet.training.models import ASMNet, LandmarkNet
 
 # Share of each set in the samples: first, and for the last epochs, when the human labels of 300W
 # matter more than variety.
@@ -228,17 +228,23 @@ def _pointing_face(
 
 
 def landmark_losses(
-    model: nn.Module, batch: tuple[Tensor, ...], progress: float, alphas: Sequence[float]
+    model: nn.Module,
+    batch: tuple[Tensor, ...],
+    progress: float,
+    alphas: Sequence[float],
+    pose_weight: float,
 ) -> dict[str, Tensor]:
-    """The ASM-assisted loss and the pose loss.
+    """The ASM-assisted loss, the pose loss, and for LandmarkNet the loss of the spread.
 
     ASMNet, section 3.3: error to the labels plus α times the error to the labels as the shape
     model sees them, α = 2, 1, 0.5 in the thirds of the training (``alphas``), over 1 + α so that
     the step size does not change with α. The point error is the wing loss (Feng et al. 2018)
-    instead of the paper's square; the pose error is the angle between the rotations.
+    instead of the paper's square; the pose error is the angle between the rotations. The spread
+    is fitted as the scale of a Laplace distribution of the errors (negative log-likelihood), so
+    that it tells how far off a point will be; it does not move the points.
     """
     images, landmarks, smoothed, weight, rotation = batch
-    predicted, predicted_rotation = model(images_to_input(images))
+    predicted, predicted_rotation, *spread = model(images_to_input(images))
     alpha = alphas[min(int(len(alphas) * progress), len(alphas) - 1)]
     side = images.shape[1]
     to_labels, to_shape = (
@@ -248,7 +254,13 @@ def landmark_losses(
     cosine = ((predicted_rotation * rotation).sum(dim=(1, 2)) - 1) / 2
     # Below acos' infinite slope at 1.
     angle = torch.acos(cosine.clamp(-1 + 1e-4, 1 - 1e-4))
-    return {"points": (points * weight).sum() / weight.sum().clamp(min=1), "pose": 4 * angle.mean()}
+    labelled = weight.sum().clamp(min=1)
+    parts = {"points": (points * weight).sum() / labelled, "pose": pose_weight * angle.mean()}
+    if spread:
+        error = (predicted - landmarks).detach().norm(dim=2)
+        likelihood = (error / spread[0] + spread[0].log()).mean(dim=1)
+        parts["spread"] = (likelihood * weight).sum() / labelled
+    return parts
 
 
 def wing(error: Tensor, width: float = 10.0, curvature: float = 2.0) -> Tensor:
@@ -304,8 +316,15 @@ def _run(
     crops = np.stack([crop_image(f.image, t) for f, t in zip(faces, transforms, strict=True)])
     size = crops.shape[1]
     outputs = [model(images_to_input(part)) for part in torch.split(torch.from_numpy(crops), 64)]
-    landmarks = torch.cat([points for points, _ in outputs]).double().numpy() * size
-    return landmarks, torch.cat([rotation for _, rotation in outputs]).double().numpy()
+    landmarks, rotations = (torch.cat([o[i] for o in outputs]).double().numpy() for i in (0, 1))
+    return landmarks * size, rotations
+
+
+def landmark_model(config: dict[str, Any], mean_shape: Tensor) -> nn.Module:
+    """The untrained network of a config; ``mean_shape`` (N, 2) in units of the crop's side."""
+    if config["model"] == "asmnet":
+        return ASMNet(mean_shape, dropout=config["dropout"])
+    return LandmarkNet(len(mean_shape), dropout=config["dropout"])
 
 
 def fit_landmarks(
@@ -320,7 +339,7 @@ def fit_landmarks(
     torch.manual_seed(schedule.seed)
     # The mean shape in a crop around its box, whose longer side is 1 / margin of the crop's.
     mean_in_crop = torch.from_numpy((mean - 0.5) / margin + 0.5).float()
-    model: nn.Module = ASMNet(mean_in_crop, dropout=config["dropout"])
+    model = landmark_model(config, mean_in_crop)
     if "start" in config:
         model = load_average(model, Path(config["start"]))
     dataset = CropDataset(
@@ -336,7 +355,9 @@ def fit_landmarks(
     return fit(
         model,
         dataset,
-        lambda m, batch, progress: landmark_losses(m, batch, progress, config["alphas"]),
+        lambda m, batch, progress: landmark_losses(
+            m, batch, progress, config["alphas"], config["pose_weight"]
+        ),
         lambda m: validate(m, validation, size=size, margin=margin),
         schedule=schedule,
         folder=folder,

@@ -117,6 +117,81 @@ class InvertedResidual(nn.Module):
         return x + y if self.shortcut else y
 
 
+class LandmarkNet(nn.Module):
+    """asmnet-68: features of three depths fused top-down, and a map of where each point lies.
+
+    ASMNet's idea with positions kept: its trunk of inverted bottlenecks, leaner, and several
+    depths joined; but the maps at strides 4, 8 and 16 are added from coarse to fine (Lin et al.
+    2017) where ASMNet pools them away. A point is the mean of its map's softmax (integral
+    regression, Sun et al. 2018), and the map's standard deviation says how sure it is. The head's
+    pose, six numbers (Zhou et al. 2019), is read off the pooled features and the points, as ATPN
+    fuses both.
+    """
+
+    STRIDE = 4
+
+    def __init__(self, points: int, dropout: float) -> None:
+        """``points``: how many; ``dropout``: of the pose's features."""
+        super().__init__()
+        widths, fused = (32, 64, 128), 64
+        self.stem = nn.Sequential(conv_bn(3, 16, 3, 2), nn.ReLU(inplace=True), separable(16, 24))
+        self.stage4 = nn.Sequential(
+            InvertedResidual(24, 32, 2, 2), *(InvertedResidual(32, 32, 1, 3) for _ in range(2))
+        )
+        self.stage8 = nn.Sequential(
+            InvertedResidual(32, 64, 2, 3), *(InvertedResidual(64, 64, 1, 3) for _ in range(4))
+        )
+        self.stage16 = nn.Sequential(
+            InvertedResidual(64, 96, 2, 4),
+            *(InvertedResidual(96, 96, 1, 4) for _ in range(3)),
+            InvertedResidual(96, 128, 1, 4),
+        )
+        self.lateral = nn.ModuleList(conv_bn(width, fused) for width in widths)
+        self.smooth = nn.ModuleList(separable(fused, fused) for _ in range(2))
+        self.maps = nn.Conv2d(fused, points, 1)
+        self.dropout = nn.Dropout(dropout)
+        self.pose_hidden = nn.Linear(sum(widths) + 2 * points, 64)
+        self.pose_head = nn.Linear(64, 6)
+        initialise(self)
+        nn.init.normal_(self.maps.weight, std=0.01)
+        nn.init.normal_(self.pose_head.weight, std=0.01)
+        self.pose_head.bias.data = torch.tensor([1.0, 0, 0, 0, 1, 0])  # the frontal pose
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(n, 3, H, W) to landmarks, rotations and spreads.
+
+        Landmarks (n, N, 2) and spreads (n, N) are in units of the crop's side; rotations are
+        (n, 3, 3).
+        """
+        c4 = self.stage4(self.stem(images))
+        c8 = self.stage8(c4)
+        c16 = self.stage16(c8)
+        top = functional.interpolate(self.lateral[2](c16), scale_factor=2.0)
+        middle = self.smooth[0](functional.relu(self.lateral[1](c8) + top))
+        middle = functional.interpolate(middle, scale_factor=2.0)
+        bottom = self.smooth[1](functional.relu(self.lateral[0](c4) + middle))
+        landmarks, spread = _mean_and_spread(self.maps(bottom).float())
+        pooled = [c.mean(dim=(2, 3)) for c in (c4, c8, c16)]
+        shape = 4 * (landmarks - landmarks.mean(dim=1, keepdim=True)).flatten(1)
+        features = self.dropout(torch.cat([*pooled, shape], dim=1))
+        pose = self.pose_head(functional.relu(self.pose_hidden(features)))
+        return landmarks, rotation_from_6d(pose.float()), spread
+
+
+def _mean_and_spread(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (n, N, h, w) to the softmax's mean (n, N, 2), and its standard deviation (n, N).
+
+    In units of the map's sides, which must be equal; a cell's place is its centre.
+    """
+    height, width = maps.shape[2:]
+    share = maps.flatten(2).softmax(dim=2).view_as(maps)
+    x, y = ((torch.arange(n, device=maps.device) + 0.5) / n for n in (width, height))
+    along_x, along_y = share.sum(dim=2), share.sum(dim=3)
+    mean = torch.stack([along_x @ x, along_y @ y], dim=2)
+    variance = along_x @ x.square() + along_y @ y.square() - mean.square().sum(dim=2)
+    return mean, variance.clamp(min=1e-6).sqrt()
+
+
 class ASMNet(nn.Module):
     """ASMNet (Fard et al. 2021, arXiv 2103.00119): MobileNetV2's blocks 0–15 and two heads.
 
