@@ -134,3 +134,28 @@ SCHEMES: Mapping[str, LandmarkScheme] = MappingProxyType(
     {scheme.name: scheme for scheme in (IBUG_68, WFLW_98)}
 )
 """Every scheme by its name, as the weights manifest names it."""
+
+
+def _wflw_to_ibug() -> NDArray[np.float64]:
+    lids = ((1, 2), (3, 2), (5, 6), (7, 6))  # at two thirds of the way from the second to the first
+    # For each of the 68 points: {WFLW point: weight}.
+    table: list[dict[int, float]] = [{2 * i: 1.0} for i in range(17)]
+    # Brows: WFLW draws their outline, 300W their middle line; the outer tips are shared.
+    table += [{33: 1.0}, *({34 + i: 0.5, 41 - i: 0.5} for i in range(4))]
+    table += [*({42 + i: 0.5, 50 - i: 0.5} for i in range(4)), {46: 1.0}]
+    table += [{51 + i: 1.0} for i in range(9)]
+    for first in (60, 68):  # eyes: eight points become six
+        upper_and_lower = [{first + a: 2 / 3, first + b: 1 / 3} for a, b in lids]
+        table += [{first: 1.0}, *upper_and_lower[:2], {first + 4: 1.0}, *upper_and_lower[2:]]
+    table += [{76 + i: 1.0} for i in range(20)]
+    weights = np.zeros((68, 98))
+    for row, sources in zip(weights, table, strict=True):
+        row[list(sources)] = list(sources.values())
+    return weights
+
+
+WFLW_TO_IBUG = _wflw_to_ibug()
+"""(68, 98) weights: ``WFLW_TO_IBUG @ landmarks`` takes WFLW's 98 points to 300W's 68.
+
+The jaw's even points, nose and mouth are the same points; brows and lids are means of neighbours.
+"""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet.errors import InvalidInputError
 from asmnet.geometry import FloatArray, rotation_to_euler
-from asmnet.schemes import LandmarkScheme
+from asmnet.schemes import IBUG_68, SCHEMES, WFLW_98, WFLW_TO_IBUG, LandmarkScheme
 
 Float32Array = NDArray[np.float32]
 
@@ -47,6 +49,16 @@ class HeadPose:
             "rotation": self.rotation.tolist(),
         }
 
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> HeadPose:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            InvalidInputError: a key is missing, or a value has another type or shape.
+        """
+        pitch, yaw, roll = (_number(values, name) for name in ("pitch", "yaw", "roll"))
+        return cls(pitch, yaw, roll, _array(values, "rotation", (3, 3)))
+
 
 @dataclass(frozen=True, eq=False)
 class Detection:
@@ -71,6 +83,16 @@ class Detection:
             "score": self.score,
             "keypoints": self.keypoints.tolist(),
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Detection:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            InvalidInputError: a key is missing, or a value has another type or shape.
+        """
+        score, bbox = _number(values, "score"), _array(values, "bbox", (4,))
+        return cls(bbox, score, _array(values, "keypoints", (5, 2)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,3 +123,58 @@ class Face:
             "landmarks": self.landmarks.tolist(),
             "pose": self.pose.to_dict(),
         }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Face:
+        """The inverse of :meth:`to_dict`.
+
+        Raises:
+            InvalidInputError: a key is missing, or a value has another type or shape.
+        """
+        name = _value(values, "scheme")
+        if name not in SCHEMES:
+            raise InvalidInputError(f"scheme: expected one of {', '.join(SCHEMES)}, got {name!r}")
+        scheme = SCHEMES[name]
+        return cls(
+            bbox=_array(values, "bbox", (4,)),
+            score=None if _value(values, "score") is None else _number(values, "score"),
+            landmarks=_array(values, "landmarks", (len(scheme), 2)),
+            scheme=scheme,
+            pose=HeadPose.from_dict(_value(values, "pose")),
+        )
+
+    def to_68(self) -> Face:
+        """The same face with 300W's 68 points: itself, or mapped from WFLW's 98.
+
+        See :data:`asmnet.schemes.WFLW_TO_IBUG`.
+        """
+        if self.scheme is not WFLW_98:
+            return self
+        landmarks = (WFLW_TO_IBUG @ self.landmarks).astype(np.float32)
+        return replace(self, landmarks=landmarks, scheme=IBUG_68)
+
+
+def _value(values: Mapping[str, Any], name: str) -> Any:
+    if not isinstance(values, Mapping) or name not in values:
+        raise InvalidInputError(f"expected a mapping with the key {name!r}, got {values!r:.200}")
+    return values[name]
+
+
+def _number(values: Mapping[str, Any], name: str) -> float:
+    value = _value(values, name)
+    if not isinstance(value, int | float):
+        raise InvalidInputError(f"{name}: expected a number, got {value!r:.200}")
+    return float(value)
+
+
+def _array(values: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Float32Array:
+    value = _value(values, name)
+    try:
+        array = np.array(value, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"{name}: expected numbers of shape {shape}: {error}") from error
+    if array.shape != shape or not np.isfinite(array).all():
+        raise InvalidInputError(
+            f"{name}: expected finite numbers of shape {shape}, got shape {array.shape}"
+        )
+    return array

@@ -1,0 +1,92 @@
+"""Aligned crops: every face with its eyes, nose and mouth at the same places."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from asmnet.errors import InvalidInputError
+from asmnet.geometry import CropTransform, FloatArray
+from asmnet.image import ChannelOrder, ImageArray, ImageSource, crop_image, load_image
+from asmnet.types import Face
+
+ARCFACE_TEMPLATE = (
+    np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366],
+              [41.5493, 92.3655], [70.7299, 92.2041]]) + 0.5
+) / 112  # fmt: skip
+"""(5, 2) right and left eye, nose tip, right and left mouth corner, in units of the crop's side.
+
+Where face recognition networks in ArcFace's tradition (Deng et al. 2019) expect them; published
+for 112 pixels, counted from the first pixel's centre.
+"""
+
+
+def align_transform(
+    face: Face, *, size: int = 112, template: ArrayLike = ARCFACE_TEMPLATE
+) -> CropTransform:
+    """The similarity transform from image pixels to the aligned crop's pixels.
+
+    Least squares between the face's five key points and the template (Umeyama 1991): turn, one
+    scale and shift; never a mirror or a stretch. ``transform.apply(face.landmarks)`` gives the
+    points in the crop, ``transform.invert`` takes them back.
+
+    Args:
+        face: as :func:`asmnet.detect` returns it.
+        size: side of the crop in pixels.
+        template: (5, 2) places of the key points in units of the crop's side.
+
+    Raises:
+        InvalidInputError: a template of another shape, a size below 1, or a face whose points
+            all coincide.
+    """
+    target = np.asarray(template, dtype=np.float64)
+    if target.shape != (5, 2) or not np.isfinite(target).all():
+        raise InvalidInputError(
+            f"template: expected finite numbers of shape (5, 2), got {target.shape}"
+        )
+    if not isinstance(size, int) or size < 1:
+        raise InvalidInputError(f"size: expected a positive int, got {size!r}")
+    source = face.scheme.keypoints @ face.landmarks.astype(np.float64)
+    return CropTransform(_similarity(source, size * target), size)
+
+
+def aligned_crop(
+    image: ImageSource,
+    face: Face,
+    *,
+    size: int = 112,
+    template: ArrayLike = ARCFACE_TEMPLATE,
+    channel_order: ChannelOrder = "rgb",
+) -> ImageArray:
+    """The face turned upright and scaled to the template: (size, size, 3) uint8 RGB.
+
+    What lies outside of the image is black.
+
+    Args:
+        image: the image that the face was found in; see :func:`asmnet.image.load_image`.
+        face: as :func:`asmnet.detect` returns it.
+        size: side of the crop in pixels.
+        template: (5, 2) places of the key points in units of the crop's side.
+        channel_order: of an array's colours, "rgb" or "bgr".
+
+    Raises:
+        ImageError: the image cannot be used.
+        InvalidInputError: see :func:`align_transform`.
+    """
+    transform = align_transform(face, size=size, template=template)
+    return crop_image(load_image(image, channel_order=channel_order), transform)
+
+
+def _similarity(source: FloatArray, target: FloatArray) -> FloatArray:
+    """(2, 3) matrix of the least-squares similarity between (n, 2) points, without a mirror.
+
+    In the plane Umeyama's solution is a division of complex numbers.
+    """
+    a, b = (points - points.mean(axis=0) for points in (source, target))
+    a, b = a[:, 0] + 1j * a[:, 1], b[:, 0] + 1j * b[:, 1]
+    spread = float((abs(a) ** 2).sum())
+    if spread == 0:
+        raise InvalidInputError("face: expected key points apart from each other, got one place")
+    turn = (a.conj() * b).sum() / spread
+    linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    return np.column_stack([linear, target.mean(axis=0) - linear @ source.mean(axis=0)])
