@@ -2,17 +2,21 @@
 PYTHON ?= python3
 VENV ?= .venv
 TRAIN_VENV ?= .venv-train
+DOCS_VENV ?= .venv-docs
+RAY_VENV ?= .venv-ray
 # What to install and test: this folder, or a built wheel.
 PACKAGE ?= .
 # The CPU build of torch is enough for the tests; choose your own for training.
 TORCH ?= torch
 
-.PHONY: help demo test test-training check format bench clean
+.PHONY: help demo test test-training test-ray docs check format bench clean
 
 help:
 	@echo "make demo           analyse two NASA photos; pictures and JSON land in demo-output/"
 	@echo "make test           run the test suite (no torch needed)"
 	@echo "make test-training  run the tests of the training extra (installs torch)"
+	@echo "make test-ray       run the tests of the adapter for Ray Data (installs ray)"
+	@echo "make docs           build the documentation into site/ and run its code blocks"
 	@echo "make check          linter and types"
 	@echo "make format         format the code"
 	@echo "make bench          time the networks on this machine"
@@ -38,6 +42,21 @@ test-training: $(TRAIN_VENV)/bin/python
 	$(TRAIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)" "$(PACKAGE)[train,dev]"
 	$(TRAIN_VENV)/bin/pytest tests/training
 
+$(RAY_VENV)/bin/python:
+	$(PYTHON) -m venv $(RAY_VENV)
+
+test-ray: $(RAY_VENV)/bin/python
+	$(RAY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(PACKAGE)[ray,dev]"
+	$(RAY_VENV)/bin/pytest tests/cluster
+
+$(DOCS_VENV)/bin/python:
+	$(PYTHON) -m venv $(DOCS_VENV)
+
+docs: $(DOCS_VENV)/bin/python
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(PACKAGE)[docs,dev,parquet]"
+	$(DOCS_VENV)/bin/mkdocs build --quiet --strict
+	$(DOCS_VENV)/bin/pytest tests/test_docs.py
+
 check: $(TRAIN_VENV)/bin/python
 	$(TRAIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)" "$(PACKAGE)[train,dev,check]"
 	$(TRAIN_VENV)/bin/ruff check
@@ -54,4 +73,4 @@ bench: $(VENV)/bin/python
 	$(VENV)/bin/python benchmarks/speed.py
 
 clean:
-	rm -rf $(VENV) $(TRAIN_VENV) build dist demo-output *.egg-info
+	rm -rf $(VENV) $(TRAIN_VENV) $(RAY_VENV) $(DOCS_VENV) site build dist demo-output *.egg-info

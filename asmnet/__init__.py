@@ -6,6 +6,7 @@
 """
 
 from asmnet._version import __version__
+from asmnet.align import align_transform, aligned_crop
 from asmnet.analyzer import FaceAnalyzer, detect
 from asmnet.detector import FaceDetector
 from asmnet.draw import draw_faces
@@ -19,10 +20,12 @@ from asmnet.errors import (
     InvalidImageError,
     InvalidInputError,
     ProviderError,
+    WeightsDownloadError,
     WeightsError,
     WeightsNotFoundError,
 )
 from asmnet.landmarker import FaceLandmarker
+from asmnet.measures import eye_openness, mouth_openness
 from asmnet.schemes import IBUG_68, WFLW_98, LandmarkScheme
 from asmnet.types import Detection, Face, HeadPose
 
@@ -45,9 +48,14 @@ __all__ = [
     "InvalidInputError",
     "LandmarkScheme",
     "ProviderError",
+    "WeightsDownloadError",
     "WeightsError",
     "WeightsNotFoundError",
     "__version__",
+    "align_transform",
+    "aligned_crop",
     "detect",
     "draw_faces",
+    "eye_openness",
+    "mouth_openness",
 ]

@@ -1,15 +1,21 @@
-"""FaceDetector: where the faces are."""
+"""FaceDetector: where the faces are.
+
+Two formats of networks are known: asmnet's own, and YuNet's (OpenCV's face detector). A format says
+how a photo becomes the network's input and how its outputs become faces; the rest is shared.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet.errors import InvalidInputError
+from asmnet.errors import InvalidInputError, WeightsError
 from asmnet.geometry import FloatArray, non_maximum_suppression
-from asmnet.image import ChannelOrder, ImageSource, letterbox, load_image
+from asmnet.image import ChannelOrder, ImageArray, ImageSource, letterbox, load_image
 from asmnet.session import OnnxSession, Weights
 from asmnet.types import Detection
 
@@ -17,9 +23,20 @@ STRIDES = (8, 16, 32)
 NMS_IOU = 0.4
 DEFAULT_MIN_SCORE = 0.5
 
+YUNET_SIDE = 640
+YUNET_OUTPUTS = tuple(
+    f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES
+)
+# YuNet's box reaches from chin to hairline. This part of it is the box of the 68 points
+# (brows to chin): means over the 300W training faces, standard deviation 3–5 % of the box.
+YUNET_TO_TIGHT = np.array([-0.008, 0.245, 1.024, 1.005])
+
+# boxes (k, 4) xyxy, scores (k,), key points (k, 5, 2), all in the network's input pixels
+Candidates = tuple[FloatArray, FloatArray, FloatArray]
+
 
 class FaceDetector:
-    """Finds faces with the bundled network asmnet-face.
+    """Finds faces with the bundled network asmnet-face, or with YuNet.
 
     One instance may be shared by many threads.
     """
@@ -32,17 +49,22 @@ class FaceDetector:
         min_score: float = DEFAULT_MIN_SCORE,
         threads: int | None = None,
         providers: Sequence[str] | None = None,
+        download: bool = False,
     ) -> None:
         """Loads the network.
 
         Args:
-            weights: a name in the manifest, or the path of an ONNX file.
+            weights: a name in the manifest, ``hf://org/repo[@revision]#name``, or the path of
+                an ONNX file: one of ours, or YuNet's.
             input_size: the image's longer side is scaled to this before detection, a multiple
                 of 32 pixels. Faces are found from about 1/14 of the longer side on; 640 finds
-                them half as large, at four times the cost.
+                them half as large, at four times the cost. YuNet takes 640 at most, at the same
+                cost for each size.
             min_score: 0–1, faces below are not returned.
             threads: threads of one run; None lets ONNX Runtime choose.
             providers: ONNX Runtime's execution providers, best first; None is the CPU.
+            download: fetch weights that are not on this machine; without it nothing touches the
+                network.
 
         Raises:
             InvalidInputError: an option out of its range.
@@ -52,7 +74,15 @@ class FaceDetector:
             raise InvalidInputError(
                 f"input_size: expected a multiple of 32 from 64 on, got {input_size!r}"
             )
-        self._session = OnnxSession(weights, task="detection", threads=threads, providers=providers)
+        self._session = OnnxSession(
+            weights, threads=threads, providers=providers, download=download
+        )
+        self._format = _format_of(self._session, weights)
+        if input_size > self._format.max_input_size:
+            raise InvalidInputError(
+                f"input_size: expected at most {self._format.max_input_size} for {weights}, "
+                f"got {input_size}"
+            )
         self._input_size = input_size
         self._min_score = check_score(min_score)
 
@@ -76,8 +106,8 @@ class FaceDetector:
         """
         threshold = self._min_score if min_score is None else check_score(min_score)
         pixels = load_image(image, channel_order=channel_order)
-        canvas, scale = letterbox(pixels, self._input_size, multiple=STRIDES[-1])
-        boxes, scores, keypoints = decode(self._session.run(canvas[None]), threshold)
+        batch, scale = self._format.prepare(pixels, self._input_size)
+        boxes, scores, keypoints = self._format.decode(self._session.run(batch), threshold)
         boxes, keypoints = boxes / np.tile(scale, 2), keypoints / scale
         return [
             Detection(
@@ -87,9 +117,13 @@ class FaceDetector:
         ]
 
 
-def decode(
-    maps: Sequence[NDArray[np.float32]], min_score: float
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+def prepare(image: ImageArray, input_size: int) -> tuple[NDArray[Any], FloatArray]:
+    """RGB (H, W, 3) to (1, h, w, 3) uint8, and the (2,) factors from image to input lengths."""
+    canvas, scale = letterbox(image, input_size, multiple=STRIDES[-1])
+    return canvas[None], scale
+
+
+def decode(maps: Sequence[NDArray[np.float32]], min_score: float) -> Candidates:
     """The network's maps of one image to candidate faces in input pixels, before suppression.
 
     Args:
@@ -113,6 +147,68 @@ def decode(
         scores.append(score[rows, columns])
         keypoints.append(cell[:, None] + raw[:, 5:].reshape(-1, 5, 2) * 2 * stride)
     return np.concatenate(boxes), np.concatenate(scores), np.concatenate(keypoints)
+
+
+def prepare_yunet(image: ImageArray, input_size: int) -> tuple[NDArray[Any], FloatArray]:
+    """RGB (H, W, 3) to (1, 3, 640, 640) float32 BGR 0–255, and the (2,) factors to its lengths.
+
+    The photo fills ``input_size`` of the network's fixed square, from the top left corner.
+    """
+    canvas, scale = letterbox(image, input_size, multiple=YUNET_SIDE)
+    return canvas[None, :, :, ::-1].transpose(0, 3, 1, 2).astype(np.float32), scale
+
+
+def decode_yunet(outputs: Sequence[NDArray[np.float32]], min_score: float) -> Candidates:
+    """YuNet's outputs for one image to candidate faces in input pixels, before suppression.
+
+    Args:
+        outputs: in the order of ``YUNET_OUTPUTS``. For each stride, over its cells row by row:
+            class and object probability (1, k, 1), box (1, k, 4) as centre offset from the cell's
+            corner and log size in strides, five key points (1, k, 10) likewise.
+        min_score: cells whose geometric mean of the two probabilities is below are dropped.
+
+    Returns:
+        boxes (k, 4) xyxy from brows to chin as ours, scores (k,), key points (k, 5, 2).
+    """
+    named = dict(zip(YUNET_OUTPUTS, outputs, strict=True))
+    boxes, scores, keypoints = [], [], []
+    for stride in STRIDES:
+        cls, obj = (np.clip(named[f"{kind}_{stride}"][0, :, 0], 0, 1) for kind in ("cls", "obj"))
+        score = np.sqrt(cls.astype(np.float64) * obj)
+        (index,) = np.nonzero(score >= min_score)
+        corner = np.stack([index % (YUNET_SIDE // stride), index // (YUNET_SIDE // stride)], axis=1)
+        box = named[f"bbox_{stride}"][0, index].astype(np.float64)
+        centre = (corner + box[:, :2]) * stride
+        size = np.exp(np.clip(box[:, 2:], -6, 6)) * stride
+        boxes.append(np.tile(centre - size / 2, 2) + YUNET_TO_TIGHT * np.tile(size, 2))
+        scores.append(score[index])
+        offsets = named[f"kps_{stride}"][0, index].astype(np.float64).reshape(-1, 5, 2)
+        keypoints.append((corner[:, None] + offsets) * stride)
+    return np.concatenate(boxes), np.concatenate(scores), np.concatenate(keypoints)
+
+
+@dataclass(frozen=True)
+class _Format:
+    """How a kind of network is used; a new kind is one more of these and a way to tell it."""
+
+    prepare: Callable[[ImageArray, int], tuple[NDArray[Any], FloatArray]]
+    decode: Callable[[Sequence[NDArray[np.float32]], float], Candidates]
+    max_input_size: float
+
+
+_ASMNET = _Format(prepare, decode, max_input_size=np.inf)
+_YUNET = _Format(prepare_yunet, decode_yunet, max_input_size=YUNET_SIDE)
+
+
+def _format_of(session: OnnxSession, weights: Weights) -> _Format:
+    """The format of a loaded file: by its outputs' names, so that a path needs no name."""
+    if session.output_names != YUNET_OUTPUTS:
+        session.require_task("detection")
+        return _ASMNET
+    shape = [1, 3, YUNET_SIDE, YUNET_SIDE]
+    if list(session.input_shape) != shape:
+        raise WeightsError(f"{weights}: expected YuNet's input {shape}, got {session.input_shape}")
+    return _YUNET
 
 
 def check_score(min_score: float) -> float:

@@ -9,6 +9,7 @@ AsmnetError
 ├── InvalidInputError     (also ValueError) boxes, options, thresholds
 └── WeightsError          the model file cannot be used
     ├── WeightsNotFoundError  (also FileNotFoundError)
+    ├── WeightsDownloadError  no network, no such repository, not logged in, disk full
     ├── ChecksumError         the file is not the one the manifest describes
     └── ProviderError         ONNX Runtime lacks the asked execution provider
 
@@ -51,7 +52,11 @@ class WeightsError(AsmnetError):
 
 
 class WeightsNotFoundError(WeightsError, FileNotFoundError):
-    """No bundled weights of that name, and no file at that path."""
+    """No weights of that name on this machine, and no file at that path."""
+
+
+class WeightsDownloadError(WeightsError):
+    """Weights could not be fetched from a hub, or not be stored in the cache."""
 
 
 class ChecksumError(WeightsError):

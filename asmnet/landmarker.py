@@ -35,19 +35,25 @@ class FaceLandmarker:
         *,
         threads: int | None = None,
         providers: Sequence[str] | None = None,
+        download: bool = False,
     ) -> None:
         """Loads the network.
 
         Args:
-            weights: a name in the manifest, or the path of an ONNX file that
-                ``asmnet-train export`` wrote.
+            weights: a name in the manifest, ``hf://org/repo[@revision]#name``, or the path of
+                an ONNX file that ``asmnet-train export`` wrote.
             threads: threads of one run; None lets ONNX Runtime choose.
             providers: ONNX Runtime's execution providers, best first; None is the CPU.
+            download: fetch weights that are not on this machine; without it nothing touches the
+                network.
 
         Raises:
             WeightsError: the weights or a provider cannot be used.
         """
-        self._session = OnnxSession(weights, task="landmarks", threads=threads, providers=providers)
+        self._session = OnnxSession(
+            weights, threads=threads, providers=providers, download=download
+        )
+        self._session.require_task("landmarks")
         metadata = self._session.metadata
         try:
             self.scheme = SCHEMES[metadata["scheme"]]
@@ -91,7 +97,8 @@ class FaceLandmarker:
             CropTransform.from_bbox(box, self._crop_size, margin=self._crop_margin, angle=angle)
             for box, angle in zip(boxes, angles, strict=True)
         ]
-        landmarks, rotations = self._session.run(
+        # A third output, the points' spread, is of no use here yet.
+        landmarks, rotations, *_ = self._session.run(
             np.stack([crop_image(pixels, transform) for transform in transforms])
         )
         return [

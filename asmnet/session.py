@@ -11,7 +11,6 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from asmnet.errors import InvalidInputError, ProviderError, WeightsError
-from asmnet.image import ImageArray
 from asmnet.weights import load_weights
 
 Weights = str | os.PathLike[str]
@@ -22,21 +21,28 @@ class OnnxSession:
 
     Attributes:
         metadata: the strings that the exporter stored in the file.
+        input_shape: of the file's input; a name stands for a free size.
+        output_names: in the order in which ``run`` returns them.
     """
 
     def __init__(
-        self, weights: Weights, *, task: str, threads: int | None, providers: Sequence[str] | None
+        self,
+        weights: Weights,
+        *,
+        threads: int | None,
+        providers: Sequence[str] | None,
+        download: bool = False,
     ) -> None:
         """Loads and checks.
 
         Args:
-            weights: a name in the manifest, or a path.
-            task: what the file must be for, "detection" or "landmarks".
+            weights: a name in the manifest, a hub reference, or a path.
             threads: threads of one run; None lets ONNX Runtime choose.
             providers: execution providers, best first; None is the CPU.
+            download: fetch weights that are not on this machine.
 
         Raises:
-            WeightsError: the file is missing, damaged, no ONNX, or for another task.
+            WeightsError: the file is missing, damaged or no ONNX, or its download failed.
             ProviderError: a provider is not there; the CPU is never taken silently instead.
             InvalidInputError: ``threads`` is not a positive whole number.
         """
@@ -50,7 +56,7 @@ class OnnxSession:
         options.log_severity_level = 3
         if threads is not None:
             options.intra_op_num_threads = threads
-        content = load_weights(weights)
+        content = load_weights(weights, download=download)
         try:
             self._session = ort.InferenceSession(content, options, providers=wanted)
         except (RuntimeError, *_ORT_ERRORS) as error:
@@ -61,14 +67,22 @@ class OnnxSession:
                 f"{self._session.get_providers()}"
             )
         self.metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        source = self._session.get_inputs()[0]
+        self._input = source.name
+        self.input_shape: Sequence[int | str] = source.shape
+        self.output_names = tuple(output.name for output in self._session.get_outputs())
+        self._weights = weights
+
+    def require_task(self, task: str) -> None:
+        """WeightsError unless the file's metadata say that it is for this task."""
         if self.metadata.get("task") != task:
             raise WeightsError(
-                f"{weights}: expected weights for {task}, got task {self.metadata.get('task')!r}"
+                f"{self._weights}: expected weights for {task}, "
+                f"got task {self.metadata.get('task')!r}"
             )
-        self._input = self._session.get_inputs()[0].name
 
-    def run(self, images: ImageArray) -> list[NDArray[np.float32]]:
-        """(n, H, W, 3) uint8 RGB to the network's outputs, in the file's order."""
+    def run(self, images: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """A batch in the file's input format to its outputs, in the file's order."""
         outputs: list[Any] = self._session.run(None, {self._input: images})
         return outputs
 

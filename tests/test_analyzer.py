@@ -1,12 +1,19 @@
 import json
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import asmnet
-from asmnet.errors import InvalidInputError, WeightsNotFoundError
+from asmnet.errors import (
+    ImageDecodeError,
+    ImageNotFoundError,
+    InvalidInputError,
+    WeightsNotFoundError,
+)
 
 # Points of astronaut.png marked by hand on the enlarged photo, and how far a prediction may be
 # off, in units of the distance between the outer eye corners.
@@ -70,6 +77,50 @@ def test_batch_keeps_the_order(analyzer, photos):
     images = [photos / "apollo11_crew.jpg", np.zeros((64, 64), np.uint8), photos / "astronaut.png"]
     assert [len(faces) for faces in analyzer.detect_batch(images)] == [3, 0, 1]
     assert analyzer.detect_batch([]) == []
+
+
+def test_stream_is_detect_for_each_in_order(analyzer, photos):
+    paths = sorted(p for p in photos.iterdir() if p.suffix in (".png", ".jpg")) * 3
+    streamed = analyzer.detect_stream(iter(paths), workers=3, max_faces=2)
+    for path, faces in zip(paths, streamed, strict=True):
+        alone = analyzer.detect(path, max_faces=2)
+        assert [face.to_dict() for face in faces] == [face.to_dict() for face in alone]
+
+
+def test_stream_raises_at_the_turn_of_the_broken_image(analyzer):
+    stream = analyzer.detect_stream([np.zeros((64, 64), np.uint8), b"no image", "gone"], workers=2)
+    assert next(stream) == []
+    with pytest.raises(ImageDecodeError, match="8 bytes"):
+        next(stream)
+
+
+def test_stream_returns_errors_in_their_places(analyzer, photos):
+    images = ["gone.jpg", photos / "astronaut.png", b"no image"]
+    gone, faces, broken = analyzer.detect_stream(images, on_error="return")
+    assert isinstance(gone, ImageNotFoundError)
+    assert len(faces) == 1
+    assert isinstance(broken, ImageDecodeError)
+
+
+def test_stream_reads_an_endless_source_only_a_little_ahead_and_stops(analyzer):
+    taken = count()
+    before = threading.active_count()
+    stream = analyzer.detect_stream((bytes(next(taken)) for _ in iter(int, 1)), workers=2,
+                                    on_error="return")  # fmt: skip
+    assert next(taken) == 0  # nothing before the first result is asked for
+    for _ in range(10):
+        next(stream)
+    assert next(taken) - 1 <= 10 + 2 * 2
+    stream.close()
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize(
+    "options", [{"workers": 0}, {"workers": 1.5}, {"on_error": "ignore"}, {"max_faces": 0}]
+)
+def test_bad_stream_options(analyzer, options):
+    with pytest.raises(InvalidInputError, match=next(iter(options))):
+        list(analyzer.detect_stream([np.zeros((64, 64), np.uint8)], **options))
 
 
 def test_bgr_array_equals_the_file(analyzer, photos):

@@ -3,7 +3,14 @@ import pytest
 from PIL import Image
 
 import asmnet
-from asmnet.detector import STRIDES, decode
+from asmnet.detector import (
+    STRIDES,
+    YUNET_OUTPUTS,
+    YUNET_TO_TIGHT,
+    decode,
+    decode_yunet,
+    prepare_yunet,
+)
 from asmnet.errors import InvalidInputError
 
 # Where the faces of the test photos are, read off the pictures by hand: xyxy, brows to chin.
@@ -90,3 +97,45 @@ def test_decode_of_one_written_out_cell():
     assert boxes == pytest.approx(np.array([[32, 16, 160, 80]]))
     assert scores == pytest.approx([1 / (1 + np.exp(-2))])
     assert keypoints == pytest.approx(np.tile([96, 64], (1, 5, 1)))
+
+
+def yunet_outputs(sizes):
+    """Zeros of YuNet's outputs by name: no face anywhere."""
+    widths = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
+    return {
+        f"{kind}_{stride}": np.zeros((1, (640 // stride) ** 2, width), np.float32)
+        for kind, width in widths.items()
+        for stride in sizes
+    }
+
+
+def test_decode_of_one_written_out_cell_of_yunet():
+    outputs = yunet_outputs(STRIDES)
+    cell = 3 * 40 + 5  # row 3, column 5 at stride 16
+    outputs["cls_16"][0, cell] = 0.9
+    outputs["obj_16"][0, cell] = 1.6  # beyond 1, as rounding can give
+    outputs["bbox_16"][0, cell] = [0.5, 0.25, np.log(4), np.log(5)]
+    outputs["kps_16"][0, cell] = [0.5, -1] * 5
+    outputs["cls_8"][0, 7] = outputs["obj_8"][0, 7] = 0.49
+    boxes, scores, keypoints = decode_yunet([outputs[name] for name in YUNET_OUTPUTS], 0.5)
+    # Centre (88, 52), 64 wide, 80 high: from (56, 12); of that the part from brows to chin.
+    expected = np.array([56, 12, 56, 12]) + YUNET_TO_TIGHT * [64, 80, 64, 80]
+    assert boxes == pytest.approx(expected[None])
+    assert scores == pytest.approx([np.sqrt(0.9)])
+    assert keypoints == pytest.approx(np.tile([88, 32], (1, 5, 1)))
+
+
+def test_yunet_without_a_face():
+    outputs = yunet_outputs(STRIDES)
+    boxes, scores, keypoints = decode_yunet([outputs[name] for name in YUNET_OUTPUTS], 0.5)
+    assert (boxes.shape, scores.shape, keypoints.shape) == ((0, 4), (0,), (0, 5, 2))
+
+
+@pytest.mark.parametrize("size", [64, 320, 640])
+def test_yunet_s_input_is_bgr_planes_of_a_fixed_square(size):
+    image = np.full((50, 100, 3), (255, 128, 7), np.uint8)
+    batch, scale = prepare_yunet(image, size)
+    assert (batch.shape, batch.dtype) == ((1, 3, 640, 640), np.float32)
+    assert batch[0, :, 0, 0].tolist() == [7, 128, 255]
+    assert scale == pytest.approx(size / 100)
+    assert batch[0, 0].sum() == 7 * size * size / 2

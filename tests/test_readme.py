@@ -39,7 +39,7 @@ def test_figures_are_the_manifest_s():
         for digits in (0, 1, 2)
     }
     table = [line for line in README.splitlines() if line.startswith("| `asmnet-")]
-    assert len(table) == len(manifest())
+    assert len(table) == sum(record.source is None for record in manifest().values())
     for line in table:
         for number in re.findall(r"\*\*([\d.]+)\*\*", line):
             assert number in figures, number

@@ -7,19 +7,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-from asmnet.weights import PACKAGE
+from asmnet.errors import AsmnetError
+from asmnet.weights import HUB_SCHEME, PACKAGE
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point of ``asmnet-train``. Returns the exit code."""
     options = _parser().parse_args(argv)
-    result: int = options.run(options)
-    return result
+    try:
+        code: int = options.run(options)
+    except AsmnetError as error:
+        print(f"asmnet-train: {error}", file=sys.stderr)
+        return 1
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -50,10 +50,25 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--update-manifest", action="store_true", help="store the figures")
     evaluate.add_argument("--sheet", type=Path, help="draw a contact sheet of 24 test photos")
     evaluate.set_defaults(run=_evaluate)
+
+    publish = commands.add_parser("publish", help="put exported weights on a Hugging Face hub")
+    publish.add_argument("folder", type=Path, help="what `export --out` wrote")
+    publish.add_argument("repo", metavar="ORG/REPO", help="made if it is not there")
+    publish.add_argument("--private", action="store_true", help="make the repository private")
+    publish.add_argument(
+        "--dry-run", action="store_true", help="check the files and write FOLDER/README.md only"
+    )
+    publish.set_defaults(run=_publish)
     return parser
 
 
 def _read(config: Path) -> dict[str, Any]:
+    # Imported here because publishing needs nothing of the training extra.
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
     return tomllib.loads(config.read_text(encoding="utf-8"))
 
 
@@ -88,6 +103,16 @@ def _evaluate(options: argparse.Namespace) -> int:
     from asmnet.training import evaluate
 
     return evaluate.run(options)
+
+
+def _publish(options: argparse.Namespace) -> int:
+    from asmnet.training.publish import CARD, publish
+
+    commit = publish(options.folder, options.repo, private=options.private, dry_run=options.dry_run)
+    print(f"{options.folder / CARD}: written")
+    if commit is not None:
+        print(f"published: {HUB_SCHEME}{options.repo}@{commit}#NAME")
+    return 0
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from zlib import crc32
 
 import numpy as np
 
+from asmnet.detector import YUNET_TO_TIGHT
 from asmnet.errors import AsmnetError
 from asmnet.geometry import FloatArray, euler_to_rotation, points_box, rotation_to_euler
 from asmnet.schemes import IBUG_68
@@ -28,10 +29,6 @@ TRAIN_PARTS = 12
 
 # Pointing'04: the data's rules keep people 9–15 for testing; of the rest one validates.
 POINTING_VAL_PERSON, POINTING_FIRST_TEST_PERSON = 8, 9
-
-# YuNet's box reaches from chin to hairline. This part of it is the box of the 68 points
-# (brows to chin): means over the 300W training faces, standard deviation 3–5 % of the box.
-YUNET_TO_TIGHT = np.array([-0.008, 0.245, 1.024, 1.005])
 
 
 class LabelError(AsmnetError, ValueError):

@@ -28,10 +28,11 @@ from asmnet.training.datasets import (
     read_backgrounds,
     read_pointing04,
 )
+from asmnet.training.manifest import read_record, write_record
 from asmnet.training.metrics import area_under_curve, failure_rate, nme
 from asmnet.training.timing import best_ms
 from asmnet.types import Detection
-from asmnet.weights import PACKAGE, load_weights
+from asmnet.weights import MANIFEST, PACKAGE, load_weights
 
 Detect = Callable[[ImageArray], FloatArray]  # RGB to (n, 4) boxes, best first
 
@@ -300,14 +301,11 @@ def _markdown(tables: dict[str, Figures]) -> str:
 
 def _store(name: str, figures: Figures, command: str) -> None:
     """Writes the figures, but not the times, into the manifest's record."""
-    path = PACKAGE / "weights_manifest.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    record = next(r for r in content["weights"] if r["name"] == name)
+    path = PACKAGE / MANIFEST
+    record = read_record(path, name)
     record["metrics"] = {
         key: {"value": round(value, 3), "command": command}
         for key, value in figures.items()
         if not key.startswith(("ms", "time"))
     }
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_record(record, path)

@@ -6,7 +6,6 @@ Every exported network takes (n, H, W, 3) uint8 RGB; scaling to 0–1 is part of
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ from asmnet.errors import AsmnetError
 from asmnet.schemes import IBUG_68
 from asmnet.training.landmarks import landmark_model
 from asmnet.training.loop import images_to_input, load_average
+from asmnet.training.manifest import write_record
 from asmnet.training.models import FaceDetectorNet, count_parameters
-from asmnet.weights import SCHEMA_VERSION
+from asmnet.weights import MANIFEST
 
 OPSET = 17
 
@@ -109,7 +109,7 @@ def export(config: dict[str, Any], run: Path, name: str, folder: Path) -> dict[s
         "training_config": metadata["training_config"],
         "metrics": {},
     }
-    _write_record(record, folder / "weights_manifest.json")
+    write_record(record, folder / MANIFEST)
     return record
 
 
@@ -136,18 +136,6 @@ TRAINING_DATA = {
         "BSDS500 natural photos as occluders",
     ],
 }
-
-
-def _write_record(record: dict[str, Any], path: Path) -> None:
-    """Puts a record into a manifest, in place of the older one of that name."""
-    content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "weights": []}
-    if path.exists():
-        content = json.loads(path.read_text(encoding="utf-8"))
-    others = [r for r in content["weights"] if r["name"] != record["name"]]
-    content["weights"] = sorted([*others, record], key=lambda r: str(r["name"]))
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 def _check_parity(model: nn.Module, sample: Tensor, path: Path) -> None:

@@ -1,0 +1,32 @@
+"""Work for several workers at once, given out no faster than its results are taken."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Executor, Future
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_in_order(
+    pool: Executor, function: Callable[[Item], Result], items: Iterable[Item], *, window: int
+) -> Generator[Result, None, None]:
+    """``pool.map`` for endless ``items``: takes one only when fewer than ``window`` are waiting.
+
+    Results come in the items' order. An exception of ``function`` comes at its item's turn. The
+    pool is shut down at the end, at an exception, and when the iterator is closed: work that has
+    begun is waited for, the rest is dropped.
+    """
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) == window:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

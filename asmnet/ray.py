@@ -1,0 +1,98 @@
+"""DetectFaces: the rows of ``asmnet batch`` from Ray Data, on one machine or many.
+
+>>> paths = ray.data.from_items([{"path": path} for path in files])  # doctest: +SKIP
+>>> rows = paths.map_batches(DetectFaces, concurrency=2)  # doctest: +SKIP
+>>> rows.write_parquet("faces")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import pyarrow as pa
+
+from asmnet.analyzer import FaceAnalyzer
+from asmnet.detector import DEFAULT_MIN_SCORE
+from asmnet.errors import ImageError, InvalidInputError
+from asmnet.rows import Row, arrow_schema, error_row, face_rows
+from asmnet.session import Weights
+
+
+class DetectFaces:
+    """A callable class for ``ray.data.Dataset.map_batches``: photos in, a row a face out.
+
+    Ray makes one in each worker process (``concurrency=N``), so the networks are loaded once
+    there. Each call runs on one core, which is what Ray reserves for it.
+    """
+
+    def __init__(
+        self,
+        *,
+        landmarks: int = 68,
+        detector: Weights = "asmnet-face",
+        landmarker: Weights | None = None,
+        providers: Sequence[str] | None = None,
+        download: bool = False,
+        min_score: float = DEFAULT_MIN_SCORE,
+        max_faces: int | None = None,
+    ) -> None:
+        """Loads the networks.
+
+        Args:
+            landmarks: 68 or 98 points; chooses the landmarker "asmnet-68" or "asmnet-98".
+            detector: see :class:`asmnet.FaceAnalyzer`, as for the other weights' options.
+            landmarker: the landmarker's weights, instead of ``landmarks``.
+            providers: ONNX Runtime's execution providers, best first; None is the CPU.
+            download: fetch weights that are not on the worker's machine.
+            min_score: 0–1, faces below are left out.
+            max_faces: keep only so many of the best of each photo; None keeps all.
+
+        Raises:
+            InvalidInputError: an option out of its range.
+            WeightsError: weights or a provider cannot be used.
+        """
+        cv2.setNumThreads(1)
+        self._analyzer = FaceAnalyzer(
+            landmarks=landmarks,
+            detector=detector,
+            landmarker=landmarker,
+            threads=1,
+            providers=providers,
+            download=download,
+        )
+        self._min_score, self._max_faces = min_score, max_faces
+
+    def __call__(self, batch: Mapping[str, Any]) -> pa.Table:
+        """The rows of a batch of photos, as :mod:`asmnet.rows` describes them.
+
+        A photo without a face has no row, one that cannot be used has a row with its error.
+
+        Args:
+            batch: "path", a column of strings, and optionally "bytes", the files' contents, as
+                ``ray.data.read_binary_files(..., include_paths=True)`` gives them; without it the
+                worker reads the paths itself.
+
+        Raises:
+            InvalidInputError: there is no column "path", or an option out of its range.
+        """
+        if "path" not in batch:
+            raise InvalidInputError(f'expected a column "path", got {sorted(batch)}')
+        contents = batch.get("bytes", batch["path"])
+        rows = [
+            row
+            for path, content in zip(batch["path"], contents, strict=True)
+            for row in self._rows(str(path), content)
+        ]
+        # A table and no dict of arrays: its schema stays the same where a batch has only nulls.
+        return pa.Table.from_pylist(rows, schema=arrow_schema())
+
+    def _rows(self, path: str, content: str | bytes) -> list[Row]:
+        try:
+            faces = self._analyzer.detect(
+                content, min_score=self._min_score, max_faces=self._max_faces
+            )
+        except ImageError as error:
+            return [error_row(path, error)]
+        return face_rows(path, faces)

@@ -1,0 +1,133 @@
+"""One flat row a face, the same in JSON Lines, CSV, Parquet and Ray.
+
+The columns, in this order:
+
+====================  ==============================================================
+file                  as the source names it
+face                  from 0 on, best score first; null in the row of a failed file
+score                 0–1, four decimals
+x0, y0, x1, y1        the box in pixels, two decimals, as all numbers from here on
+pitch, yaw, roll      degrees
+scheme                layout of the points, "ibug68" or "wflw98"
+landmarks             x, y of each point in pixels; in CSV landmark_0_x, landmark_0_y, …
+error                 why the file failed; null in the row of a face
+====================  ==============================================================
+
+A photo without a face has no row, a file that failed has one, with nothing but file and error.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from asmnet.errors import InvalidInputError
+from asmnet.types import Face
+
+Row = dict[str, Any]
+
+COLUMNS = (
+    "file", "face", "score", "x0", "y0", "x1", "y1", "pitch", "yaw", "roll", "scheme",
+    "landmarks", "error",
+)  # fmt: skip
+# Rows that become one row group of a Parquet file: about 10 MB as Python objects.
+ROW_GROUP = 2000
+
+
+def face_rows(file: str, faces: Sequence[Face]) -> list[Row]:
+    """The rows of a photo's faces, in their order."""
+    return [
+        {
+            "file": _printable(file),
+            "face": index,
+            "score": None if face.score is None else round(face.score, 4),
+            **_rounded(("x0", "y0", "x1", "y1"), face.bbox.tolist()),
+            **_rounded(("pitch", "yaw", "roll"), (face.pose.pitch, face.pose.yaw, face.pose.roll)),
+            "scheme": face.scheme.name,
+            "landmarks": [round(value, 2) for value in face.landmarks.ravel().tolist()],
+            "error": None,
+        }
+        for index, face in enumerate(faces)
+    ]
+
+
+def error_row(file: str, error: Exception) -> Row:
+    """The row of a file that failed."""
+    nothing: Row = dict.fromkeys(COLUMNS)
+    return {**nothing, "file": _printable(file), "error": _printable(str(error))}
+
+
+def arrow_schema() -> Any:
+    """The columns as a ``pyarrow.Schema``.
+
+    Raises:
+        InvalidInputError: pyarrow is not installed.
+    """
+    pa = _pyarrow()
+    types = dict.fromkeys(COLUMNS, pa.float64())
+    types.update(file=pa.string(), scheme=pa.string(), error=pa.string())
+    types.update(face=pa.int32(), landmarks=pa.list_(pa.float64()))
+    return pa.schema(list(types.items()))
+
+
+def read_jsonl(path: Path) -> Iterator[Row]:
+    """The rows of a JSON Lines file, one after the other."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def to_jsonl(rows: Iterable[Row]) -> bytes:
+    """The rows as lines of JSON."""
+    return b"".join(json.dumps(row, separators=(",", ":")).encode() + b"\n" for row in rows)
+
+
+def write_csv(rows: Iterable[Row], path: Path, *, points: int) -> None:
+    """The rows as a CSV file with a header, nulls as empty fields; ``points`` landmarks a face."""
+    first, last = COLUMNS[: COLUMNS.index("landmarks")], "error"
+    names = [f"landmark_{i}_{axis}" for i in range(points) for axis in "xy"]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*first, *names, last])
+        for row in rows:
+            landmarks = row["landmarks"] or [None] * len(names)
+            writer.writerow([*(row[name] for name in first), *landmarks, row[last]])
+
+
+def write_parquet(rows: Iterable[Row], path: Path) -> None:
+    """The rows as a Parquet file.
+
+    Raises:
+        InvalidInputError: pyarrow is not installed.
+    """
+    pa, schema = _pyarrow(), arrow_schema()
+    import pyarrow.parquet as pq  # the extra asmnet[parquet]
+
+    rows = iter(rows)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        while group := list(islice(rows, ROW_GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema))
+
+
+def _rounded(names: Sequence[str], values: Sequence[float]) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in zip(names, values, strict=True)}
+
+
+def _printable(text: str) -> str:
+    """Bytes of a file's name that are no UTF-8 are lone surrogates in Python: spelled out here."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow as pa  # the extra asmnet[parquet]
+    except ImportError as error:
+        raise InvalidInputError(
+            "Parquet needs pyarrow: install it with `pip install asmnet[parquet]`, or write "
+            ".jsonl or .csv"
+        ) from error
+    return pa

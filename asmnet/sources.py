@@ -1,0 +1,112 @@
+"""Names of image files, one after the other: from a folder, a list or a pattern."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+from asmnet.errors import InvalidInputError
+
+IMAGE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+)
+STANDARD_INPUT = "-"
+
+
+def image_files(source: str) -> Iterator[str]:
+    """The files that ``source`` means, in an order that does not change from run to run.
+
+    Names are never collected: memory does not grow with them, but for the names of one folder.
+
+    Args:
+        source: one of
+
+            - a folder: its files with an image's suffix (``IMAGE_SUFFIXES``) and those of all
+              folders below. In each folder the files come first, then the folders, sorted;
+              hidden ones, and folders that are links, are left out.
+            - a file with a path on each line, or "-" for standard input. Relative paths start at
+              the current folder.
+            - a pattern with ``*``, ``?``, ``[…]``, and at most one ``**`` for any number of
+              folders: all files that match, hidden ones left out.
+
+    Raises:
+        InvalidInputError: none of them, or nothing matches the pattern's fixed part.
+    """
+    if source == STANDARD_INPUT:
+        return _lines(sys.stdin.fileno())
+    path = Path(source)
+    if path.is_dir():
+        return _in_folder(path)
+    if path.exists():
+        if path.suffix.lower() in IMAGE_SUFFIXES:
+            raise InvalidInputError(
+                f"{source}: expected a folder, a list of paths or a pattern, got an image; "
+                "`asmnet detect` takes single photos"
+            )
+        return _lines(path)
+    root, parts = split_pattern(source)
+    if not parts or not root.is_dir():
+        raise InvalidInputError(f"{source}: no such folder, list of paths or pattern")
+    if parts.count("**") > 1:
+        raise InvalidInputError(f"{source}: expected at most one ** in a pattern")
+    return _matching(root, parts)
+
+
+def split_pattern(pattern: str) -> tuple[Path, list[str]]:
+    """The folder before the first wildcard, and the parts from there on; no parts without one."""
+    parts = Path(pattern).parts
+    first = next((i for i, part in enumerate(parts) if set(part) & set("*?[")), len(parts))
+    return Path(*parts[:first]), list(parts[first:])
+
+
+def _lines(file: Path | int) -> Iterator[str]:
+    # Bytes, because a name on Linux need not be UTF-8. Standard input is not ours to close.
+    with open(file, "rb", closefd=isinstance(file, Path)) as lines:
+        for line in lines:
+            name = line.rstrip(b"\r\n")
+            if name:
+                yield os.fsdecode(name)
+
+
+def _in_folder(folder: Path) -> Iterator[str]:
+    files, folders = _entries(folder)
+    for name in files:
+        if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+            yield str(folder / name)
+    for name in folders:
+        yield from _in_folder(folder / name)
+
+
+def _matching(folder: Path, parts: list[str]) -> Iterator[str]:
+    part, rest = parts[0], parts[1:]
+    files, folders = _entries(folder, hidden=part.startswith("."))
+    if part == "**":
+        # No folder in its place, or one of these and perhaps more below. A last ** is all files.
+        yield from _matching(folder, rest or ["*"])
+        for name in folders:
+            yield from _matching(folder / name, parts)
+    elif rest:
+        for name in folders:
+            if fnmatch(name, part):
+                yield from _matching(folder / name, rest)
+    else:
+        for name in files:
+            if fnmatch(name, part):
+                yield str(folder / name)
+
+
+def _entries(folder: Path, *, hidden: bool = False) -> tuple[list[str], list[str]]:
+    """Sorted names of a folder's files and of its folders."""
+    files, folders = [], []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(".") and not hidden:
+                continue
+            if not entry.is_dir():
+                files.append(entry.name)
+            elif not entry.is_symlink():  # a link may lead back to a folder above it
+                folders.append(entry.name)
+    return sorted(files), sorted(folders)

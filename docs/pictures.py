@@ -1,0 +1,132 @@
+"""Draws the pictures of docs/conventions.md: `python docs/pictures.py` (needs matplotlib)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+import asmnet
+from asmnet.geometry import CropTransform, FloatArray, euler_to_rotation
+from asmnet.image import crop_image, load_image
+
+DOCS = Path(__file__).parent
+PHOTO = DOCS.parent / "examples" / "photos" / "london_037_03.jpg"
+COLOURS = ("#0b84a5", "#ca472f", "#6f4e7c", "#9c6b00", "#2e8b57")
+
+
+def to_98(points: FloatArray) -> FloatArray:
+    """(68, 2) to WFLW's (98, 2) for a drawing: points in between are put between neighbours."""
+    out = np.zeros((98, 2))
+    out[0:33:2] = points[:17]
+    out[1:32:2] = (points[:16] + points[1:17]) / 2
+    thick = np.linalg.norm(points[36] - points[45]) * np.array([0, 0.035])
+    out[33], out[34:38], out[41:37:-1] = points[17], points[18:22] - thick, points[18:22] + thick
+    out[46], out[42:46], out[50:46:-1] = points[26], points[22:26] - thick, points[22:26] + thick
+    out[51:60] = points[27:36]
+    for first, eye in ((60, points[36:42]), (68, points[42:48])):
+        out[[first, first + 4]] = eye[[0, 3]]
+        out[first + 2], out[first + 6] = eye[1:3].mean(axis=0), eye[4:6].mean(axis=0)
+        for target, near, far in ((1, 1, 0), (3, 2, 3), (5, 4, 3), (7, 5, 0)):
+            out[first + target] = (2 * eye[near] + eye[far]) / 3
+    out[76:96] = points[48:68]
+    out[96], out[97] = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
+    return out
+
+
+def draw_layout(scheme: asmnet.LandmarkScheme, points: FloatArray, photo: FloatArray) -> Figure:
+    """The numbered points over a faded photo."""
+    figure = Figure(figsize=(9, 9), layout="constrained")
+    axes = figure.subplots()
+    faded = (255 - (255 - photo.astype(float)) * 0.35).astype(np.uint8)
+    axes.imshow(faded, extent=(0, 1, 1, 0))
+    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(scheme.groups)}
+    for start, end in scheme.edges:
+        axes.plot(*points[[start, end]].T, color="0.45", linewidth=0.8)
+    for name, indices in scheme.groups.items():
+        axes.plot(*points[indices].T, ".", color=colours[name], markersize=7)
+        for place, i in enumerate(indices):
+            below = name == "inner_lip" and place > len(indices) // 2
+            axes.annotate(
+                str(i), points[i], xytext=(0, -11 if below else 4), textcoords="offset points",
+                ha="center", fontsize=9, color=colours[name], weight="bold",
+            )  # fmt: skip
+    axes.axis("off")
+    return figure
+
+
+def head() -> tuple[list[FloatArray], FloatArray]:
+    """Lines of a simple head (x = the subject's left, y up, z out of the face), and its nose."""
+    angle = np.linspace(0, 2 * np.pi, 60)
+    lines = []
+    for height in np.linspace(-0.8, 0.8, 7):
+        radius = 0.75 * np.sqrt(1 - height**2)
+        lines.append(
+            np.stack([radius * np.cos(angle), 0 * angle + height, radius * np.sin(angle)], 1)
+        )
+    for turn in np.linspace(0, np.pi, 7)[:-1]:
+        ring = np.stack([0.75 * np.cos(angle), np.sin(angle), 0 * angle], 1)
+        lines.append(ring @ euler_to_rotation(np.array([0, np.degrees(turn), 0])).T)
+    nose = np.array([[0, 0.15, 0.72], [0, -0.12, 1.0], [-0.12, -0.2, 0.72], [0.12, -0.2, 0.72]])
+    return lines, nose
+
+
+def draw_head(axes: Axes, pitch: float, yaw: float, roll: float, title: str) -> None:
+    """A head turned by three angles in degrees, with its axes, as the viewer sees it."""
+    rotation = euler_to_rotation(np.array([pitch, yaw, roll]))
+    lines, nose = head()
+    for line in lines:
+        x, y, z = (line @ rotation.T).T
+        axes.plot(
+            np.where(z > 0, x, np.nan), np.where(z > 0, y, np.nan), color="0.6", linewidth=0.7
+        )
+    corners = nose @ rotation.T
+    for a, b in ((0, 1), (1, 2), (1, 3), (2, 3)):
+        axes.plot(*corners[[a, b], :2].T, color="0.2", linewidth=1.5)
+    for eye in ([-0.28, 0.2, 0.68], [0.28, 0.2, 0.68]):
+        x, y, z = rotation @ np.array(eye)
+        if z > 0:
+            axes.plot(x, y, "o", color="0.2", markersize=5)
+    for axis, colour in zip(rotation.T, ("#eb3c3c", "#3cc83c", "#466eff"), strict=True):
+        axes.annotate(
+            "", 1.35 * axis[:2], (0, 0), arrowprops={"arrowstyle": "->", "color": colour, "lw": 2.5}
+        )
+    axes.set(title=title, xlim=(-1.45, 1.45), ylim=(-1.45, 1.45), aspect="equal")
+    axes.axis("off")
+
+
+def draw_poses() -> Figure:
+    """What the signs of the three angles mean, as the viewer sees it."""
+    figure = Figure(figsize=(9, 6.4), layout="constrained")
+    columns = figure.subplots(2, 3).T
+    for column, name, signs in zip(
+        columns,
+        ("pitch", "yaw", "roll"),
+        (("looks up", "looks down"), ("nose to image left", "nose to image right"),
+         ("clockwise", "anticlockwise")),
+        strict=True,
+    ):  # fmt: skip
+        for axes, sign, meaning in zip(column, (1, -1), signs, strict=True):
+            angles = {"pitch": 0.0, "yaw": 0.0, "roll": 0.0} | {name: sign * 30.0}
+            draw_head(axes, **angles, title=f"{name} {sign * 30:+d}°: {meaning}")
+    return figure
+
+
+def main() -> None:
+    """Writes the three pictures."""
+    photo = load_image(PHOTO)
+    face = asmnet.detect(photo)[0]
+    crop = CropTransform.from_bbox(face.bbox, 900, margin=1.25)
+    points = crop.apply(face.landmarks) / 900
+    image = crop_image(photo, crop)
+    draw_layout(asmnet.IBUG_68, points, image).savefig(DOCS / "images" / "ibug68.png", dpi=90)
+    draw_layout(asmnet.WFLW_98, to_98(points), image).savefig(
+        DOCS / "images" / "wflw98.png", dpi=90
+    )
+    draw_poses().savefig(DOCS / "images" / "pose_signs.png", dpi=90)
+
+
+if __name__ == "__main__":
+    main()

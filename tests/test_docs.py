@@ -1,0 +1,114 @@
+"""Every code block of the documentation runs as it stands, page by page, from top to bottom."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from shutil import copyfile
+
+import cv2
+import numpy as np
+import pytest
+
+from asmnet.cli import main
+from asmnet.image import load_image
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+# An optional line before a block names a package that the block needs.
+BLOCK = re.compile(r"(?:<!-- needs (\w+) -->\n)?^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Commands that set up a machine, need training data, or reach the network.
+NOT_RUN = ("pip ", "make ", "curl ", "git ", "python ", "uvicorn ", "asmnet weights download ",
+           "asmnet-train ", "export ", "ray ", "#")  # fmt: skip
+
+
+def blocks(page):
+    return BLOCK.findall(page.read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def workspace(photos, tmp_path, monkeypatch):
+    """A folder with the files that the pages speak of."""
+    (tmp_path / "photos").mkdir()
+    for name, source in (
+        ("photo.jpg", "apollo11_crew.jpg"),
+        ("a.jpg", "london_006_03.jpg"),
+        ("b.jpg", "london_037_03.jpg"),
+        ("photos/crew.jpg", "apollo11_crew.jpg"),
+        ("photos/one.jpg", "london_097_03.jpg"),
+    ):
+        copyfile(photos / source, tmp_path / name)
+    frame = cv2.resize(load_image(photos / "astronaut.png"), (320, 320))[:, :, ::-1]
+    writer = cv2.VideoWriter(
+        str(tmp_path / "video.mp4"), cv2.VideoWriter_fourcc(*"mp4v"), 10, (320, 320)
+    )
+    for i in range(4):
+        writer.write(np.roll(frame, 3 * i, axis=1))
+    writer.release()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(ROOT / "docs").as_posix())
+def test_the_blocks_of_a_page_run(page, workspace):
+    namespace = {"__name__": "__main__"}
+    for needed, language, code in blocks(page):
+        if needed:
+            pytest.importorskip(needed)
+        if language == "python" and not code.startswith("--8<--"):
+            exec(compile(code, str(page), "exec"), namespace)  # noqa: S102 - our own pages
+        elif language == "bash":
+            for line in code.splitlines():
+                if line and not line.startswith(NOT_RUN):
+                    run(line)
+
+
+def run(line):
+    """A line of a shell block: always a command of ours."""
+    command, *arguments = shlex.split(line, comments=True)
+    assert command == "asmnet", f"{line}: expected a command of ours, or one named in NOT_RUN"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-m", "asmnet", *arguments], env=environment,
+                          capture_output=True, text=True, timeout=120, check=False)  # fmt: skip
+    assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+def test_blocks_name_their_language():
+    for page in PAGES:
+        fences = re.findall(r"^```(\w*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert all(fences[::2]), f"{page}: expected a language after each opening fence"
+
+
+def test_training_commands_parse():
+    """`asmnet-train` lines need data to run; their options are checked."""
+    from asmnet.training.cli import _parser
+
+    lines = [
+        line
+        for page in PAGES
+        for _, language, code in blocks(page)
+        if language == "bash"
+        for line in code.splitlines()
+        if line.startswith("asmnet-train ")
+    ]
+    assert lines
+    for line in lines:
+        _parser().parse_args(shlex.split(line, comments=True)[1:])
+
+
+def test_every_public_name_is_in_the_reference():
+    import asmnet
+
+    reference = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^::: asmnet\.(?:\w+\.)?(\w+)$", reference, re.MULTILINE))
+    # The two layouts are drawn on the page of conventions.
+    assert set(asmnet.__all__) - documented == {"IBUG_68", "WFLW_98", "__version__"}
+
+
+@pytest.mark.parametrize("command", [["--help"], ["detect", "--help"], ["batch", "--help"]])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(command)
+    assert "usage: asmnet" in capsys.readouterr().out
