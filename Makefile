@@ -47,7 +47,7 @@ $(RAY_VENV)/bin/python:
 
 test-ray: $(RAY_VENV)/bin/python
 	$(RAY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(PACKAGE)[ray,dev]"
-	$(RAY_VENV)/bin/pytest tests/cluster
+	$(RAY_VENV)/bin/pytest tests/cluster tests/test_docs.py -k cluster
 
 $(DOCS_VENV)/bin/python:
 	$(PYTHON) -m venv $(DOCS_VENV)
