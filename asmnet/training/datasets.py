@@ -60,11 +60,13 @@ class FacePhoto:
         image: path of the photo.
         outlines: one (k, 2) array a face; its tight box is the face's box, also after a turn.
         keypoints: (n, 5, 2) right and left eye, nose, right and left mouth corner.
+        source: name of the folder it came from, for example "300w".
     """
 
     image: Path
     outlines: list[FloatArray]
     keypoints: FloatArray
+    source: str
 
 
 def part_of(group: str) -> Split:
@@ -229,23 +231,25 @@ def read_detection(root: Path, split: Literal["train", "val"]) -> list[FacePhoto
                 if name == "300w"
                 else face.image.name
             )
-            photos.append(_photo(face.image, found.get(key), face.landmarks))
+            photos.append(_photo(name, face.image, found.get(key), face.landmarks))
     found = _faces_csv(root / "pointing04")
     photos += [
-        _photo(pose.image, found[pose.image.name])
+        _photo("pointing04", pose.image, found[pose.image.name])
         for pose in read_pointing04(root, split)
         if pose.image.name in found
     ]
     folder = root / "helen_unlabelled"
     photos += [
-        _photo(folder / "images" / name, rows)
+        _photo("helen_unlabelled", folder / "images" / name, rows)
         for name, rows in sorted(_faces_csv(folder).items())
         if part_of(name) == split
     ]
     return photos
 
 
-def _photo(image: Path, found: FloatArray | None, landmarks: FloatArray | None = None) -> FacePhoto:
+def _photo(
+    source: str, image: Path, found: FloatArray | None, landmarks: FloatArray | None = None
+) -> FacePhoto:
     outlines, keypoints = [], []
     label_box = None
     if landmarks is not None:
@@ -264,7 +268,7 @@ def _photo(image: Path, found: FloatArray | None, landmarks: FloatArray | None =
         tight = np.array([x, y, x, y]) + YUNET_TO_TIGHT * [w, h, w, h]
         outlines.append(ellipse(tight))
         keypoints.append(row[4:14].reshape(5, 2))
-    return FacePhoto(image, outlines, np.array(keypoints).reshape(-1, 5, 2))
+    return FacePhoto(image, outlines, np.array(keypoints).reshape(-1, 5, 2), source)
 
 
 def ellipse(box: FloatArray) -> FloatArray:

@@ -48,6 +48,7 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
         *,
         size: int,
         turned_share: float,
+        profile_weight: float,
         background_share: float,
         length: int,
         seed: int,
@@ -62,7 +63,8 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
             for path, boxes in read_backgrounds(root, "train")
         ]
         # 300W photos carry human labels and the most variety: draw them twice as often.
-        weights = np.array([2.0 if "300w/" in p.image.as_posix() else 1.0 for p in self.photos])
+        weight = {"300w": 2.0, "300w_lp_ibug": profile_weight, "pointing04": profile_weight}
+        weights = np.array([weight.get(photo.source, 1.0) for photo in self.photos])
         self.weights = weights / weights.sum()
 
     def __len__(self) -> int:
@@ -349,6 +351,7 @@ def fit_detector(
         data,
         size=size,
         turned_share=config["turned_share"],
+        profile_weight=config["profile_weight"],
         background_share=config["background_share"],
         length=schedule.samples,
         seed=schedule.seed,

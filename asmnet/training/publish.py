@@ -93,7 +93,8 @@ def model_card(repo: str, records: Sequence[WeightsRecord]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _section(repo: str, record: WeightsRecord) -> list[str]:
+def facts(record: WeightsRecord) -> list[str]:
+    """What a manifest says of a weight, as lines of Markdown under a heading."""
     shape = ", ".join(str(side) for side in record.input.get("shape", ()))
     details = [record.input.get("dtype"), record.input.get("colour")]
     layout = f", layout {record.scheme}" if record.scheme is not None else ""
@@ -105,7 +106,7 @@ def _section(repo: str, record: WeightsRecord) -> list[str]:
         f"- Size: {record.bytes} bytes, {record.parameters} parameters; sha256 `{record.sha256}`",
         f"- Licence: {record.license}",
         "- Training data:",
-        *(f"  - {name}" for name in record.training_data),
+        *(f"    - {name}" for name in record.training_data),
     ]
     if record.training_config is not None:
         lines.append(f"- Trained with `{record.training_config}`")
@@ -114,9 +115,13 @@ def _section(repo: str, record: WeightsRecord) -> list[str]:
         for name, figure in record.metrics.items():
             cells = (name, f"{figure['value']:g}", f"`{figure.get('command', '')}`")
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return lines
+
+
+def _section(repo: str, record: WeightsRecord) -> list[str]:
     reference = f"{HUB_SCHEME}{repo}#{record.name}"
     call = _CLASSES.get(record.task)
-    lines += ["", "```", f"asmnet weights download {reference}", "```"]
+    lines = [*facts(record), "", "```", f"asmnet weights download {reference}", "```"]
     if call is not None:
         lines += ["", "```python", "import asmnet", "", f'asmnet.{call}("{reference}")', "```"]
     return [*lines, "", "`@COMMIT` before the `#` pins it to one commit of this repository."]

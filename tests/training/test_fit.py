@@ -46,7 +46,7 @@ bfloat16 = true
 """
 CONFIGS = {
     "tiny-face": 'task = "detection"\nsize = 64\nturned_share = 0.5\nscore_floor = 0.0\n'
-    "background_share = 0.3\nmine_negatives = true\nnegative_weight = 2.0\n",
+    "profile_weight = 2.0\nbackground_share = 0.3\nmine_negatives = true\nnegative_weight = 2.0\n",
     "tiny-68": 'task = "landmarks"\ndetector = "asmnet-face"\nsize = 64\ncrop_margin = 1.25\n'
     "kept_variance = 0.9\ndropout = 0.1\nlate_epoch = 1\nhardness = 1.0\nalphas = [2.0, 0.5]\n"
     'pose_weight = 4.0\nmodel = "landmarknet"\n',
