@@ -31,7 +31,7 @@ def align_transform(
     points in the crop, ``transform.invert`` takes them back.
 
     Args:
-        face: as :func:`asmnet.detect` returns it.
+        face: as `asmnet.detect` returns it.
         size: side of the crop in pixels.
         template: (5, 2) places of the key points in units of the crop's side.
 
@@ -63,15 +63,15 @@ def aligned_crop(
     What lies outside of the image is black.
 
     Args:
-        image: the image that the face was found in; see :func:`asmnet.image.load_image`.
-        face: as :func:`asmnet.detect` returns it.
+        image: the image that the face was found in; see `asmnet.image.load_image`.
+        face: as `asmnet.detect` returns it.
         size: side of the crop in pixels.
         template: (5, 2) places of the key points in units of the crop's side.
         channel_order: of an array's colours, "rgb" or "bgr".
 
     Raises:
         ImageError: the image cannot be used.
-        InvalidInputError: see :func:`align_transform`.
+        InvalidInputError: see `align_transform`.
     """
     transform = align_transform(face, size=size, template=template)
     return crop_image(load_image(image, channel_order=channel_order), transform)

@@ -76,7 +76,7 @@ class FaceAnalyzer:
         """The faces of one image, best score first; an empty list where there are none.
 
         Args:
-            image: see :func:`asmnet.image.load_image`.
+            image: see `asmnet.image.load_image`.
             channel_order: of an array's colours, "rgb" or "bgr".
             min_score: 0–1, faces below are not returned.
             max_faces: keep only so many of the best; None keeps all.
@@ -132,7 +132,7 @@ class FaceAnalyzer:
         max_faces: int | None = None,
         on_error: Literal["raise", "return"] = "raise",
     ) -> Generator[list[Face] | ImageError, None, None]:
-        """:meth:`detect` for each image, several at once, results in their order.
+        """`detect` for each image, several at once, results in their order.
 
         While one thread decodes, others run the networks, so every core is busy. For many images
         make the analyzer with ``threads=1``: a core an image wastes less than all cores on one.
@@ -146,13 +146,13 @@ class FaceAnalyzer:
         work.
 
         Args:
-            images: see :func:`asmnet.image.load_image`.
+            images: see `asmnet.image.load_image`.
             workers: threads that each take an image; None is one a core.
             channel_order: of the arrays' colours, "rgb" or "bgr".
             min_score: 0–1, faces below are not returned.
             max_faces: keep only so many of the best; None keeps all.
             on_error: "raise" stops at the first image that cannot be used; "return" puts the
-                :class:`asmnet.ImageError` in the place of its faces and goes on.
+                `asmnet.ImageError` in the place of its faces and goes on.
 
         Raises:
             ImageError: an image cannot be used, at its turn.
@@ -187,7 +187,7 @@ class FaceAnalyzer:
         min_score: float = DEFAULT_MIN_SCORE,
         max_faces: int | None = None,
     ) -> list[list[Face]]:
-        """:meth:`detect_stream` as a list."""
+        """`detect_stream` as a list."""
         return list(
             self.detect_stream(
                 images,
@@ -210,7 +210,7 @@ def detect(
     """Faces, landmarks and head pose of one image, best score first; ``[]`` without a face.
 
     The networks are loaded at the first call and kept. For other weights, threads or providers
-    make a :class:`FaceAnalyzer`.
+    make a `FaceAnalyzer`.
 
     Args:
         image: a path, the bytes of an image file, a PIL image, or an array (H, W), (H, W, 3) or

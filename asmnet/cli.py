@@ -17,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 when all was done; 1 when a part failed (the rest is still done) or nothing could start;
-        wrong use ends with 2 by :class:`SystemExit`, as argparse does.
+        wrong use ends with 2 by `SystemExit`, as argparse does.
     """
     options = _parser().parse_args(argv)
     try:

@@ -22,6 +22,7 @@ from asmnet.types import Detection
 STRIDES = (8, 16, 32)
 NMS_IOU = 0.4
 DEFAULT_MIN_SCORE = 0.5
+"""Faces below this score are left out; chosen on validation photos (docs/accuracy.md)."""
 
 YUNET_SIDE = 640
 YUNET_OUTPUTS = tuple(
@@ -96,7 +97,7 @@ class FaceDetector:
         """The faces of one image, best score first; an empty list where there are none.
 
         Args:
-            image: see :func:`asmnet.image.load_image`.
+            image: see `asmnet.image.load_image`.
             channel_order: of an array's colours, "rgb" or "bgr".
             min_score: overrides the detector's own.
 

@@ -28,8 +28,8 @@ def draw_faces(
     face, drawn from the middle of the points.
 
     Args:
-        image: see :func:`asmnet.image.load_image`.
-        faces: as :func:`asmnet.detect` returns them.
+        image: see `asmnet.image.load_image`.
+        faces: as `asmnet.detect` returns them.
         channel_order: of an array's colours, "rgb" or "bgr".
 
     Returns:

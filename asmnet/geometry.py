@@ -145,7 +145,7 @@ def rotation_to_euler(rotation: FloatArray) -> FloatArray:
 
 
 def euler_to_rotation(pitch_yaw_roll: FloatArray) -> FloatArray:
-    """Degrees (..., 3) to rotations (..., 3, 3): the inverse of :func:`rotation_to_euler`."""
+    """Degrees (..., 3) to rotations (..., 3, 3): the inverse of `rotation_to_euler`."""
     angles = np.radians(np.asarray(pitch_yaw_roll, dtype=np.float64))
     (cp, cy, cr), (sp, sy, sr) = (
         np.moveaxis(np.cos(angles), -1, 0),

@@ -46,7 +46,7 @@ _NOT_STORED = "Nothing was stored. Try again; if it stays so, tell the repositor
 
 @dataclass(frozen=True)
 class Download:
-    """What :func:`download_weights` did.
+    """What `download_weights` did.
 
     Attributes:
         record: of the weights.

@@ -76,10 +76,10 @@ class FaceLandmarker:
         """One face per box, in the boxes' order; all of them in one run of the network.
 
         Args:
-            image: see :func:`asmnet.image.load_image`.
+            image: see `asmnet.image.load_image`.
             bboxes: (n, 4) xyxy in pixels, roughly from brows to chin; one that reaches outside of
                 the image is padded with black. No boxes give an empty list.
-            keypoints: (n, 5, 2) of :class:`asmnet.Detection`, if known: crops are turned upright
+            keypoints: (n, 5, 2) of `asmnet.Detection`, if known: crops are turned upright
                 by them, which helps with faces that are turned in the image plane.
             channel_order: of an array's colours, "rgb" or "bgr".
 

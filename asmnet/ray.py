@@ -42,7 +42,7 @@ class DetectFaces:
 
         Args:
             landmarks: 68 or 98 points; chooses the landmarker "asmnet-68" or "asmnet-98".
-            detector: see :class:`asmnet.FaceAnalyzer`, as for the other weights' options.
+            detector: see `asmnet.FaceAnalyzer`, as for the other weights' options.
             landmarker: the landmarker's weights, instead of ``landmarks``.
             providers: ONNX Runtime's execution providers, best first; None is the CPU.
             download: fetch weights that are not on the worker's machine.
@@ -65,7 +65,7 @@ class DetectFaces:
         self._min_score, self._max_faces = min_score, max_faces
 
     def __call__(self, batch: Mapping[str, Any]) -> pa.Table:
-        """The rows of a batch of photos, as :mod:`asmnet.rows` describes them.
+        """The rows of a batch of photos, as `asmnet.rows` describes them.
 
         A photo without a face has no row, one that cannot be used has a row with its error.
 

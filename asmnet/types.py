@@ -51,7 +51,7 @@ class HeadPose:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> HeadPose:
-        """The inverse of :meth:`to_dict`.
+        """The inverse of `to_dict`.
 
         Raises:
             InvalidInputError: a key is missing, or a value has another type or shape.
@@ -86,7 +86,7 @@ class Detection:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Detection:
-        """The inverse of :meth:`to_dict`.
+        """The inverse of `to_dict`.
 
         Raises:
             InvalidInputError: a key is missing, or a value has another type or shape.
@@ -126,7 +126,7 @@ class Face:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Face:
-        """The inverse of :meth:`to_dict`.
+        """The inverse of `to_dict`.
 
         Raises:
             InvalidInputError: a key is missing, or a value has another type or shape.
@@ -146,7 +146,7 @@ class Face:
     def to_68(self) -> Face:
         """The same face with 300W's 68 points: itself, or mapped from WFLW's 98.
 
-        See :data:`asmnet.schemes.WFLW_TO_IBUG`.
+        See `asmnet.schemes.WFLW_TO_IBUG`.
         """
         if self.scheme is not WFLW_98:
             return self

@@ -111,10 +111,12 @@ def facts(record: WeightsRecord) -> list[str]:
     if record.training_config is not None:
         lines.append(f"- Trained with `{record.training_config}`")
     if record.metrics:
-        lines += ["", "| measured | value | command |", "|---|---|---|"]
+        lines += ["", "| measured | value |", "|---|---|"]
         for name, figure in record.metrics.items():
-            cells = (name, f"{figure['value']:g}", f"`{figure.get('command', '')}`")
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+            escaped = name.replace("|", "\\|")
+            lines.append(f"| {escaped} | {figure['value']:g} |")
+        commands = sorted({str(figure.get("command", "")) for figure in record.metrics.values()})
+        lines += ["", *(f"Printed by `{command}`." for command in commands if command)]
     return lines
 
 
