@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from configparser import ConfigParser
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +32,13 @@ assert asmnet.detect({str(photos / "astronaut.png")!r})
 print(sorted({{'torch', 'huggingface_hub'}} & set(sys.modules)))
 """
     assert run(code) == "[]"
+
+
+def test_installing_pulls_five_packages():
+    config = ConfigParser()
+    config.read(Path(__file__).parents[1] / "setup.cfg")
+    names = {line.split(">=")[0] for line in config["options"]["install_requires"].split()}
+    assert names == {"huggingface-hub", "numpy", "onnxruntime", "opencv-python-headless", "pillow"}
 
 
 def test_public_names_exist_and_are_documented():
