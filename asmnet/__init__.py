@@ -26,6 +26,7 @@ from asmnet.errors import (
 )
 from asmnet.landmarker import FaceLandmarker
 from asmnet.measures import eye_openness, mouth_openness
+from asmnet.pose3d import head_pose_from_landmarks
 from asmnet.schemes import IBUG_68, WFLW_98, LandmarkScheme
 from asmnet.types import Detection, Face, HeadPose
 
@@ -57,5 +58,6 @@ __all__ = [
     "detect",
     "draw_faces",
     "eye_openness",
+    "head_pose_from_landmarks",
     "mouth_openness",
 ]

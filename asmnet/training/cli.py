@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from asmnet.errors import AsmnetError
+from asmnet.errors import AsmnetError, InvalidInputError
+from asmnet.pose3d import FACE3D
 from asmnet.weights import HUB_SCHEME, PACKAGE
 
 
@@ -29,27 +31,69 @@ def _parser() -> argparse.ArgumentParser:
     fit = commands.add_parser("fit", help="train the model of a config file")
     fit.add_argument("config", type=Path, help="a file of configs/")
     fit.add_argument("--data", type=Path, required=True, help="root of the data folders")
-    fit.add_argument("--out", type=Path, help="folder of the run (default: runs/CONFIG)")
+    fit.add_argument("--out", type=Path, help="folder of the run (default: runs/CONFIG[-seedN])")
+    fit.add_argument("--seed", type=int, metavar="N", help="in place of the config's seed")
     fit.add_argument("--resume", action="store_true", help="go on from the run's last epoch")
     fit.set_defaults(run=_fit)
 
     export = commands.add_parser("export", help="write a run's ONNX file and manifest record")
     export.add_argument("config", type=Path, help="the config file of the run")
-    export.add_argument("--run", type=Path, dest="folder", help="default: runs/CONFIG")
+    export.add_argument("--run", type=Path, dest="folder", help="default: runs/CONFIG[-seedN]")
+    export.add_argument("--seed", type=int, metavar="N", help="of the run; ends the name too")
+    export.add_argument(
+        "--best", action="store_true", help="the best validated epoch, not the last"
+    )
+    export.add_argument("--data", type=Path, help="check the network on validation photos of this")
+    export.add_argument("--fp16", action="store_true", help="also NAME-fp16, half the size")
+    export.add_argument(
+        "--int8", action="store_true", help="also NAME-int8, calibrated on training photos"
+    )
     export.add_argument(
         "--out", type=Path, default=PACKAGE, help="holds weights/ and the manifest (the package)"
     )
     export.set_defaults(run=_export)
 
-    evaluate = commands.add_parser("evaluate", help="score the bundled weights on the test sets")
-    evaluate.add_argument("what", choices=("detector", "landmarks"))
+    count = commands.add_parser("count", help="parameters and multiply-adds of configs' networks")
+    count.add_argument("configs", type=Path, nargs="+", metavar="CONFIG")
+    count.set_defaults(run=_count)
+
+    asm = commands.add_parser("asm", help="draw an Active Shape Model")
+    asm.add_argument("--data", type=Path, required=True, help="root of the data folders")
+    asm.add_argument("--out", type=Path, required=True, help="the picture, for example asm.png")
+    asm.add_argument("--model", type=Path, help="a run's shapes.npz (default: a new one)")
+    asm.add_argument("--aligned", action="store_true", help="align the shapes of a new one")
+    asm.set_defaults(run=_asm)
+
+    table = commands.add_parser("table", help="compare exported landmark networks on 300W")
+    table.add_argument("folder", type=Path, help="what `export --out` wrote")
+    table.add_argument("--data", type=Path, required=True, help="root of the data folders")
+    table.set_defaults(run=_table)
+
+    evaluate = commands.add_parser("evaluate", help="score weights on test sets")
+    evaluate.add_argument("what", choices=("detector", "landmarks", "pose"))
     evaluate.add_argument("--data", type=Path, required=True, help="root of the data folders")
     evaluate.add_argument("--weights", help="a name or an ONNX file (default: the bundled ones)")
+    evaluate.add_argument(
+        "--set", choices=("300w", "wflw", "aflw2000", "300w_lp", "300vw"),
+        help="with landmarks: only this set, DATA/SET as its authors ship it, with its subsets; of "
+        "300W the challenging part (300w/ibug) too, whose photos are those of 300W-LP's IBUG part",
+    )  # fmt: skip
+    evaluate.add_argument("--pupil", action="store_true", help="add inter-pupil NME")
     evaluate.add_argument("--yunet", type=Path, help="YuNet's ONNX file, scored beside ours")
     evaluate.add_argument("--json", type=Path, help="write the figures there too")
+    evaluate.add_argument(
+        "--report", type=Path, metavar="DIR",
+        help="write figures.json and table.md there, and of landmarks ced.png, "
+        "error_per_point.png and worst.png (24 faces)",
+    )  # fmt: skip
     evaluate.add_argument("--update-manifest", action="store_true", help="store the figures")
     evaluate.add_argument("--sheet", type=Path, help="draw a contact sheet of 24 test photos")
     evaluate.set_defaults(run=_evaluate)
+
+    face3d = commands.add_parser("face3d", help="make the package's 3-D face from ICT-FaceKit's")
+    face3d.add_argument("--data", type=Path, required=True, help="root with ict_face68/")
+    face3d.add_argument("--out", type=Path, default=FACE3D, help="default: the package's own")
+    face3d.set_defaults(run=_face3d)
 
     publish = commands.add_parser("publish", help="put exported weights on a Hugging Face hub")
     publish.add_argument("folder", type=Path, help="what `export --out` wrote")
@@ -72,12 +116,20 @@ def _read(config: Path) -> dict[str, Any]:
     return tomllib.loads(config.read_text(encoding="utf-8"))
 
 
+def _run_name(options: argparse.Namespace) -> str:
+    """The config's name; runs with a seed of their own lie beside each other."""
+    name: str = options.config.stem
+    return name if options.seed is None else f"{name}-seed{options.seed}"
+
+
 def _fit(options: argparse.Namespace) -> int:
     from asmnet.training.loop import Schedule
 
     config = _read(options.config)
-    folder = options.out or Path("runs") / options.config.stem
+    folder = options.out or Path("runs") / _run_name(options)
     schedule = Schedule(**config["schedule"])
+    if options.seed is not None:
+        schedule = replace(schedule, seed=options.seed)
     if config["task"] == "detection":
         from asmnet.training.detection import fit_detector
 
@@ -90,12 +142,57 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
+    from asmnet.training.compress import accuracy, export_float16, export_int8
     from asmnet.training.export import export
+    from asmnet.training.publish import publish
 
-    name = options.config.stem
+    if options.int8 and options.data is None:
+        raise InvalidInputError("--int8 needs --data: it is calibrated on training photos")
+    name, config, out, data = _run_name(options), _read(options.config), options.out, options.data
     run = options.folder or Path("runs") / name
-    record = export(_read(options.config), run, name, options.out)
-    print(f"{record['file']}: {record['parameters']} parameters, {record['bytes']} bytes")
+    records = [
+        export(config, run, name, out, config_path=options.config, best=options.best, data=data)
+    ]
+    if options.fp16:
+        records.append(export_float16(records[0], out))
+    if options.int8:
+        records.append(export_int8(records[0], config, out, data))
+    for record in records:
+        line = f"{record['file']}: {record['parameters']} parameters, {record['bytes']} bytes"
+        if data is not None and record["task"] == "landmarks":
+            line += f", validation NME {accuracy(out / record['file'], config, data):.3f} %"
+        print(line)
+    if out.resolve() != PACKAGE:
+        publish(out, f"ORG/{out.resolve().name}", dry_run=True)  # the model card
+    return 0
+
+
+def _count(options: argparse.Namespace) -> int:
+    from asmnet.training.count import table
+
+    print(table({path.stem: _read(path) for path in options.configs}))
+    return 0
+
+
+def _asm(options: argparse.Namespace) -> int:
+    from asmnet.training.asm import ActiveShapeModel, draw_model, telling_shape
+    from asmnet.training.landmarks import fit_shape_model, labelled_faces, shape_in_frame
+
+    faces = labelled_faces(options.data, "train")
+    if options.model is None:
+        model = fit_shape_model(faces, 1.0, aligned=options.aligned)
+    else:
+        model = ActiveShapeModel.load(options.model)
+    shapes = [shape_in_frame(face.landmarks, aligned=model.aligned) for face in faces]
+    draw_model(model, telling_shape(model, shapes)).savefig(options.out, dpi=100)
+    print(f"{options.out}: written, {len(model.variances)} modes of {len(faces)} shapes")
+    return 0
+
+
+def _table(options: argparse.Namespace) -> int:
+    from asmnet.training.table import paper_table
+
+    print(paper_table(options.folder, options.data))
     return 0
 
 
@@ -103,6 +200,14 @@ def _evaluate(options: argparse.Namespace) -> int:
     from asmnet.training import evaluate
 
     return evaluate.run(options)
+
+
+def _face3d(options: argparse.Namespace) -> int:
+    from asmnet.training.face3d import write_face3d
+
+    write_face3d(options.data, options.out)
+    print(f"{options.out}: {options.out.stat().st_size} bytes")
+    return 0
 
 
 def _publish(options: argparse.Namespace) -> int:

@@ -2,7 +2,9 @@
 
 The root that every command takes as ``--data`` holds the folders ``300w``, ``300w_lp_ibug``,
 ``youtube_faces``, ``pointing04``, ``helen_unlabelled`` and ``backgrounds``; a set whose folder is
-missing is left out. 300W is read as its authors ship it (a ``.pts`` file beside each photo).
+missing is left out. 300W is read as its authors ship it (a ``.pts`` file beside each photo), and
+so is Pointing'04 where its folder has no ``labels.csv``. :mod:`asmnet.training.readers` has the
+other authors' formats.
 """
 
 from __future__ import annotations
@@ -18,9 +20,17 @@ from zlib import crc32
 import numpy as np
 
 from asmnet.detector import YUNET_TO_TIGHT
-from asmnet.errors import AsmnetError
 from asmnet.geometry import FloatArray, euler_to_rotation, points_box, rotation_to_euler
 from asmnet.schemes import IBUG_68
+from asmnet.training.labels import (
+    LabelledFace,
+    PointingPose,
+    centred_box,
+    finite_numbers,
+    photo_beside,
+    read_pts,
+)
+from asmnet.training.readers import read_pointing04_files
 
 Split = Literal["train", "val", "test"]
 
@@ -29,27 +39,6 @@ TRAIN_PARTS = 12
 
 # Pointing'04: the data's rules keep people 9–15 for testing; of the rest one validates.
 POINTING_VAL_PERSON, POINTING_FIRST_TEST_PERSON = 8, 9
-
-
-class LabelError(AsmnetError, ValueError):
-    """A label file is broken; the message names the file and the line."""
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledFace:
-    """One labelled face of a photo.
-
-    Attributes:
-        image: path of the photo.
-        landmarks: (68, 2) image pixels.
-        rotation: (3, 3) head rotation, or None where unknown.
-        source: name of the folder it came from, for example "300w".
-    """
-
-    image: Path
-    landmarks: FloatArray
-    rotation: FloatArray | None
-    source: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,32 +66,6 @@ def part_of(group: str) -> Split:
     return "val" if crc32(group.encode()) % TRAIN_PARTS == 0 else "train"
 
 
-def read_pts(path: Path) -> FloatArray:
-    """Points of a ``.pts`` file (300W's format): (68, 2) image pixels.
-
-    Raises:
-        LabelError: with file and line, when a line is not two finite numbers or the count is off.
-    """
-    lines = path.read_text().splitlines()
-    try:
-        first = lines.index("{") + 1
-        last = lines.index("}")
-    except ValueError:
-        raise LabelError(f"{path}: expected points between lines '{{' and '}}'") from None
-    points = []
-    for number in range(first, last):
-        try:
-            x, y = (float(v) for v in lines[number].split())
-        except ValueError:
-            raise LabelError(
-                f"{path}, line {number + 1}: expected two numbers, got {lines[number]!r}"
-            ) from None
-        points.append((x, y))
-    if len(points) != len(IBUG_68) or not np.isfinite(points).all():
-        raise LabelError(f"{path}: expected 68 finite points, got {len(points)} points")
-    return np.array(points)
-
-
 def read_300w(root: Path, split: Split) -> list[LabelledFace]:
     """300W under ``root/300w``; "test" is the common test set (Helen and LFPW test photos)."""
     folders = {
@@ -119,8 +82,9 @@ def read_300w(root: Path, split: Split) -> list[LabelledFace]:
             if split != "test" and part_of(photo) != split:
                 continue
             name = f"{folder}/{path.stem}"
-            image = next(p for p in (path.with_suffix(s) for s in (".jpg", ".png")) if p.exists())
-            faces.append(LabelledFace(image, read_pts(path), rotations.get(name), "300w"))
+            faces.append(
+                LabelledFace(photo_beside(path), read_pts(path), rotations.get(name), "300w")
+            )
     return faces
 
 
@@ -145,54 +109,46 @@ def read_youtube_faces(root: Path, split: Split) -> list[LabelledFace]:
         return []
     rotations = _rotations(folder)
     faces = []
-    with (folder / "landmarks68.csv").open(newline="") as file:
-        for row in csv.reader(file):
+    path = folder / "landmarks68.csv"
+    with path.open(newline="") as file:
+        reader = csv.reader(file)
+        for row in reader:
             if row[0] == "file" or part_of(row[0].rsplit("_", 1)[0]) != split:
                 continue
-            points = np.array(row[1:137], dtype=np.float64).reshape(68, 2)
+            points = np.array(finite_numbers(row[1:], 136, path, reader.line_num)).reshape(68, 2)
             image = folder / "images" / row[0]
             faces.append(LabelledFace(image, points, rotations.get(row[0]), "youtube_faces"))
     return faces
 
 
-@dataclass(frozen=True)
-class PointingPose:
-    """A Pointing'04 photo with its label.
-
-    Attributes:
-        image: path of the photo.
-        person: 1–15.
-        tilt: degrees, up is positive: the convention's pitch.
-        pan: degrees, positive when the subject faces the image's left: the convention's yaw.
-        box: the labelled face box, xyxy pixels; smaller than, and shifted against, the 68 points.
-    """
-
-    image: Path
-    person: int
-    tilt: float
-    pan: float
-    box: tuple[float, float, float, float]
-
-
 def read_pointing04(root: Path, split: Split) -> list[PointingPose]:
-    """Pointing'04; people 9–15 are the test part."""
+    """Pointing'04; people 9–15 are the test part.
+
+    From ``labels.csv`` and ``images/``, or, without the former, from the authors' own files.
+    """
     folder = root / "pointing04"
-    if not folder.exists():
-        return []
-    poses = []
-    with (folder / "labels.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            person = int(row["person"])
-            if person >= POINTING_FIRST_TEST_PERSON:
-                part = "test"
-            else:
-                part = "val" if person == POINTING_VAL_PERSON else "train"
-            if part != split:
-                continue
-            cx, cy, w, h = (float(row[f"box_{k}"]) for k in ("cx", "cy", "w", "h"))
-            box = (cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2)
-            tilt, pan = float(row["tilt_deg"]), float(row["pan_deg"])
-            poses.append(PointingPose(folder / "images" / row["file"], person, tilt, pan, box))
+    poses = (
+        _pointing_csv(folder) if (folder / "labels.csv").exists() else read_pointing04_files(folder)
+    )
+    return [pose for pose in poses if _pointing_part(pose.person) == split]
+
+
+def _pointing_part(person: int) -> Split:
+    if person >= POINTING_FIRST_TEST_PERSON:
+        return "test"
+    return "val" if person == POINTING_VAL_PERSON else "train"
+
+
+def _pointing_csv(folder: Path) -> list[PointingPose]:
+    poses, path = [], folder / "labels.csv"
+    columns = ("person", "tilt_deg", "pan_deg", "box_cx", "box_cy", "box_w", "box_h")
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file)
+        for row in reader:
+            values = [row[column] or "" for column in columns]
+            person, tilt, pan, *box = finite_numbers(values, 7, path, reader.line_num)
+            image = folder / "images" / row["file"]
+            poses.append(PointingPose(image, int(person), tilt, pan, centred_box(*box)))
     return poses
 
 
@@ -324,11 +280,12 @@ def _faces_csv(folder: Path) -> dict[str, FloatArray]:
     if not (folder / "faces.csv").exists():
         return {}
     rows: dict[str, list[list[float]]] = defaultdict(list)
-    with (folder / "faces.csv").open(newline="") as file:
+    path = folder / "faces.csv"
+    with path.open(newline="") as file:
         reader = csv.reader(file)
-        next(reader)
+        columns = len(next(reader)) - 1
         for row in reader:
-            rows[row[0]].append([float(v) for v in row[1:]])
+            rows[row[0]].append(finite_numbers(row[1:], columns, path, reader.line_num))
     return {name: np.array(values) for name, values in rows.items()}
 
 

@@ -6,6 +6,8 @@ Every exported network takes (n, H, W, 3) uint8 RGB; scaling to 0–1 is part of
 from __future__ import annotations
 
 import hashlib
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,19 @@ import torch
 from torch import Tensor, nn
 
 from asmnet.errors import AsmnetError
+from asmnet.image import ImageArray, letterbox, load_image
 from asmnet.schemes import IBUG_68
-from asmnet.training.landmarks import landmark_model
+from asmnet.training.count import count_multiply_adds
+from asmnet.training.datasets import read_detection
+from asmnet.training.labels import LabelError
+from asmnet.training.landmarks import label_crops
 from asmnet.training.loop import images_to_input, load_average
 from asmnet.training.manifest import write_record
-from asmnet.training.models import FaceDetectorNet, count_parameters
+from asmnet.training.models import FaceDetectorNet, LandmarkModel, count_parameters, network
 from asmnet.weights import MANIFEST
 
 OPSET = 17
+PARITY_CROPS = 32
 
 
 class ParityError(AsmnetError):
@@ -41,69 +48,94 @@ class _Detector(nn.Module):
 
 
 class _Landmarker(nn.Module):
-    """Landmarks, and spreads where the network has them, in pixels of the crop."""
+    """Landmarks, and spreads where the network has them, in pixels of the crop; presence as 0–1."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: LandmarkModel) -> None:
         super().__init__()
         self.model = model
+        self.extras = model.EXTRAS
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        landmarks, rotation, *spread = self.model(images_to_input(images))
+        landmarks, rotation, *extras = self.model(images_to_input(images))
         side = images.shape[1]
-        return (landmarks * side, rotation, *(s * side for s in spread))
+        ready = (
+            extra.sigmoid() if name == "presence" else extra * side
+            for name, extra in zip(self.extras, extras, strict=True)
+        )
+        return (landmarks * side, rotation, *ready)
 
 
-def export(config: dict[str, Any], run: Path, name: str, folder: Path) -> dict[str, Any]:
+def export(
+    config: dict[str, Any],
+    run: Path,
+    name: str,
+    folder: Path,
+    *,
+    config_path: Path,
+    best: bool = False,
+    data: Path | None = None,
+) -> dict[str, Any]:
     """Writes ``folder/weights/NAME.onnx`` from a run's averaged model and its manifest record.
+
+    Args:
+        config: what the run was trained with.
+        run: its folder.
+        name: of the weights.
+        folder: gets the manifest and weights/.
+        config_path: the config's file, named in the record.
+        best: take the best validated epoch, not the last one.
+        data: root of the data folders: compare the two networks on validation photos, not on
+            noise.
 
     Raises:
         ParityError: ONNX Runtime's results differ from PyTorch's.
+        InvalidInputError: the run has no such weights.
     """
     size = config["size"]
-    sample = torch.from_numpy(
-        np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
-    )
-    metadata = {"task": config["task"], "training_config": f"configs/{name}.toml"}
+    metadata = {"task": config["task"], "training_config": config_name(config_path)}
+    commit = git_commit(config_path.parent)
+    if commit is not None:
+        metadata["git_commit"] = commit
+    model = load_average(network(config), run, best=best)
     dynamic: dict[str, dict[int, str]] = {"images": {0: "n"}}
-    if config["task"] == "detection":
-        model: nn.Module = load_average(FaceDetectorNet(), run)
-        wrapped: nn.Module = _Detector(model)
-        outputs = [f"stride{s}" for s in FaceDetectorNet.STRIDES]
-        dynamic["images"] |= {1: "height", 2: "width"}
-        dynamic |= {o: {0: "n", 2: f"{o}_height", 3: f"{o}_width"} for o in outputs}
-    else:
-        model = load_average(landmark_model(config, torch.zeros(len(IBUG_68), 2)), run)
-        wrapped = _Landmarker(model)
-        outputs = ["landmarks", "rotation", "spread"][: len(wrapped(sample))]
+    if isinstance(model, LandmarkModel):
+        wrapped: nn.Module = _Landmarker(model)
+        outputs = ["landmarks", "rotation", *model.EXTRAS]
         dynamic |= {o: {0: "n"} for o in outputs}
         metadata |= {
             "scheme": IBUG_68.name,
             "input_size": str(size),
             "crop_margin": str(config["crop_margin"]),
         }
+    else:
+        wrapped = _Detector(model)
+        outputs = [f"stride{s}" for s in FaceDetectorNet.STRIDES]
+        dynamic["images"] |= {1: "height", 2: "width"}
+        dynamic |= {o: {0: "n", 2: f"{o}_height", 3: f"{o}_width"} for o in outputs}
+    noise = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
     path = folder / "weights" / f"{name}.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.onnx.export(
-        wrapped.eval(), (sample,), str(path), dynamo=False, opset_version=OPSET,
+        wrapped.eval(), (torch.from_numpy(noise),), str(path), dynamo=False, opset_version=OPSET,
         input_names=["images"], output_names=outputs, dynamic_axes=dynamic,
     )  # fmt: skip
     file = onnx.load(path)
     onnx.helper.set_model_props(file, metadata)
     onnx.save(file, path)
-    _check_parity(wrapped, sample, path)
-    content = path.read_bytes()
+    images = noise if data is None else _validation_images(config, data)
+    for part in (images, images[:1]):  # the batch may have any size
+        _check_parity(wrapped, torch.from_numpy(part), path)
     shape: list[int | str] = ["n", size, size, 3] if config["task"] == "landmarks" else [
         "n", "height", "width", 3
     ]  # fmt: skip
     record = {
         "name": name,
         "task": config["task"],
-        "file": f"weights/{path.name}",
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "bytes": len(content),
+        **describe_file(path),
         "input": {"name": "images", "shape": shape, "dtype": "uint8", "colour": "RGB 0-255"},
         "scheme": metadata.get("scheme"),
         "parameters": count_parameters(model),
+        "multiply_adds": count_multiply_adds(model, size),
         "license": LICENSE,
         "training_data": TRAINING_DATA[config["task"]],
         "training_config": metadata["training_config"],
@@ -111,6 +143,49 @@ def export(config: dict[str, Any], run: Path, name: str, folder: Path) -> dict[s
     }
     write_record(record, folder / MANIFEST)
     return record
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """The fields of a manifest's record that tell of the file itself."""
+    content = path.read_bytes()
+    return {
+        "file": f"weights/{path.name}",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+    }
+
+
+def config_name(path: Path) -> str:
+    """A config's file as the repository names it: from its folder ``configs`` on."""
+    parts = path.resolve().parts
+    if "configs" not in parts:
+        return f"configs/{path.name}"
+    return "/".join(parts[len(parts) - 1 - parts[::-1].index("configs") :])
+
+
+def git_commit(folder: Path) -> str | None:
+    """The commit of the checkout that holds a folder, "-dirty" if files were changed; or None."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    command = [git, "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
+    # Tags are left out, so that the answer is always a commit.
+    answer = subprocess.run(  # noqa: S603 - fixed command, no shell
+        [*command, "--exclude=*"], capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def _validation_images(config: dict[str, Any], data: Path) -> ImageArray:
+    """What the network will see, (n, S, S, 3), of evenly spread validation photos."""
+    size = config["size"]
+    if config["task"] == "landmarks":
+        return label_crops(data, "val", config, PARITY_CROPS)[0]
+    photos = read_detection(data, "val")
+    if not photos:
+        raise LabelError(f"{data}: expected validation photos with faces, got none")
+    photos = photos[:: -(-len(photos) // PARITY_CROPS)]
+    return np.stack([letterbox(load_image(p.image), size, multiple=size)[0] for p in photos])
 
 
 LICENSE = (

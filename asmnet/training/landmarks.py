@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.utils.data import Dataset
 
 from asmnet.detector import FaceDetector
+from asmnet.errors import InvalidInputError
 from asmnet.geometry import (
     CropTransform,
     FloatArray,
@@ -26,11 +28,8 @@ from asmnet.geometry import (
 from asmnet.image import ImageArray, crop_image, load_image
 from asmnet.schemes import IBUG_68
 from asmnet.training.asm import ActiveShapeModel
-from asmnet.training.augment import occlude, photometric
+from asmnet.training.augment import occlude, photometric, sheared
 from asmnet.training.datasets import (
-    LabelError,
-    LabelledFace,
-    PointingPose,
     Split,
     ellipse,
     pointing_rotations,
@@ -39,14 +38,19 @@ from asmnet.training.datasets import (
     read_backgrounds,
     read_youtube_faces,
 )
+from asmnet.training.labels import LabelError, LabelledFace, PointingPose
 from asmnet.training.loop import Schedule, fit, images_to_input, load_average
 from asmnet.training.metrics import nme
-from asmnet.training.models import ASMNet, LandmarkNet
+from asmnet.training.models import LandmarkModel, landmark_model
 
 # Share of each set in the samples: first, and for the last epochs, when the human labels of 300W
 # matter more than variety.
 EARLY_MIXTURE = {"300w": 0.5, "300w_lp_ibug": 0.17, "youtube_faces": 0.18, "pointing04": 0.15}
 LATE_MIXTURE = {"300w": 0.72, "300w_lp_ibug": 0.1, "youtube_faces": 0.06, "pointing04": 0.12}
+
+# A crop that is off its face by this many of the box's sides, or more, has lost it. By how far it
+# may be off and still hold it is the error of the boxes in training, mostly below 0.3.
+LOST_SHIFT = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,36 +88,91 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         margin: float,
         late_epoch: int,
         hardness: float,
+        late_hardness: float,
         length: int,
         seed: int,
+        shear: float = 0.0,
+        empty_share: float = 0.0,
+        backgrounds: Sequence[ImageArray] = (),
     ) -> None:
+        """Takes what to crop and how.
+
+        Args:
+            sets: the faces of each set.
+            textures: photos whose pieces cover parts of the faces.
+            size: side of the crops in pixels.
+            margin: side of the crops in units of the box's longer side.
+            late_epoch: from here on the shares of the sets are ``LATE_MIXTURE``.
+            hardness: factor of the shares of large turns, box errors and occlusions.
+            late_hardness: the same from ``late_epoch`` on.
+            length: samples in an epoch.
+            seed: of every random choice.
+            shear: rows are pushed sideways by up to this many pixels a row.
+            empty_share: of the samples hold no face.
+            backgrounds: photos without faces, for those.
+        """
         self.sets, self.textures, self.size, self.margin = sets, textures, size, margin
         self.length, self.seed, self.epoch = length, seed, 0
-        self.late_epoch, self.hardness = late_epoch, hardness
+        self.late_epoch, self.hardness, self.late_hardness = late_epoch, hardness, late_hardness
+        self.shear, self.empty_share, self.backgrounds = shear, empty_share, backgrounds
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
-        """Image (S, S, 3) uint8, landmarks and smoothed (68, 2) in crop sides, weight, rotation."""
+        """One sample.
+
+        Image (S, S, 3) uint8, landmarks and smoothed (68, 2) in crop sides, 1 where these are
+        known, rotation (3, 3), 1 where there is a face.
+        """
         rng = np.random.default_rng([self.seed, self.epoch, index])
+        present = not (self.empty_share and rng.random() < self.empty_share)
+        if present:
+            image, landmarks, smoothed, rotation = self.sample(self._face(rng), rng)
+        else:
+            image, landmarks, smoothed, rotation = self.empty(rng), None, None, np.eye(3)
+        labelled = landmarks is not None
+        if landmarks is None or smoothed is None:
+            landmarks = smoothed = np.zeros((len(IBUG_68), 2))
+        arrays = (
+            landmarks / self.size, smoothed / self.size, np.array(labelled),
+            rotation, np.array(present),
+        )  # fmt: skip
+        return (torch.from_numpy(image), *(torch.from_numpy(a.astype(np.float32)) for a in arrays))
+
+    def _face(self, rng: np.random.Generator) -> TrainingFace:
         mixture = EARLY_MIXTURE if self.epoch < self.late_epoch else LATE_MIXTURE
         shares = np.array([mixture[name] for name in self.sets])
         faces = list(self.sets.values())[rng.choice(len(shares), p=shares / shares.sum())]
-        image, landmarks, smoothed, rotation = self.sample(faces[rng.integers(len(faces))], rng)
-        weight = float(landmarks is not None)
-        if landmarks is None or smoothed is None:
-            landmarks = smoothed = np.zeros((len(IBUG_68), 2))
-        arrays = (landmarks / self.size, smoothed / self.size, np.array(weight), rotation)
-        return (torch.from_numpy(image), *(torch.from_numpy(a.astype(np.float32)) for a in arrays))
+        return faces[rng.integers(len(faces))]
+
+    def empty(self, rng: np.random.Generator) -> ImageArray:
+        """A crop of a background, or one beside a face: what a tracker sees that has lost it."""
+        if self.backgrounds and rng.random() < 0.5:
+            photo = self.backgrounds[int(rng.integers(len(self.backgrounds)))]
+            extent = np.array(photo.shape[1::-1])
+            side = rng.uniform(0.2, 0.9) * extent.min()
+            corner = rng.uniform(0, extent - side)
+            box = np.concatenate([corner, corner + side])
+        else:
+            face = self._face(rng)
+            photo = face.image
+            direction, distance = rng.uniform(0, 2 * np.pi), rng.uniform(LOST_SHIFT, 1.5)
+            shift = distance * np.array([np.cos(direction), np.sin(direction)])
+            box = _shifted(points_box(face.outline), shift)
+        crop = CropTransform.from_bbox(box, self.size, margin=self.margin, angle=rng.normal(0, 12))
+        return photometric(crop_image(photo, crop), rng)
 
     def sample(
         self, face: TrainingFace, rng: np.random.Generator
     ) -> tuple[ImageArray, FloatArray | None, FloatArray | None, FloatArray]:
         """One augmented crop with landmarks in crop pixels and the rotation seen in the crop."""
-        transform, turn = _random_crop(face, self.size, self.margin, self.hardness, rng)
+        hardness = self.hardness if self.epoch < self.late_epoch else self.late_hardness
+        transform, turn = _random_crop(face, self.size, self.margin, hardness, rng)
+        if self.shear:
+            transform = sheared(transform, rng, most=self.shear)
         image = crop_image(face.image, transform)
-        if rng.random() < 0.25 * self.hardness:
+        if rng.random() < 0.25 * hardness:
             box = points_box(transform.apply(face.outline))
             occlude(image, box, self.textures[rng.integers(len(self.textures))], rng)
         image = photometric(image, rng)
@@ -165,30 +224,91 @@ def _mirror(points: FloatArray, size: int) -> FloatArray:
     return np.stack([size - points[:, 0], points[:, 1]], axis=1)[IBUG_68.flip]
 
 
-def load_faces(
-    data: Path, split: Split, detector: FaceDetector, kept_variance: float
-) -> tuple[dict[str, list[TrainingFace]], FloatArray]:
-    """The training faces of every set, and the mean 68 points in units of the label box."""
-    labelled = [
+def _shifted(box: FloatArray, shift: FloatArray) -> FloatArray:
+    """An xyxy box moved by ``shift`` (2,) in units of its longer side."""
+    return np.asarray(box + np.tile(shift * (box[2:] - box[:2]).max(), 2))
+
+
+def labelled_faces(data: Path, split: Split) -> list[LabelledFace]:
+    """The faces of every set that have points and a rotation.
+
+    Raises:
+        LabelError: there are none.
+    """
+    faces = [
         face
         for face in read_300w(data, split)
         + read_300w_lp(data, split)
         + read_youtube_faces(data, split)
         if face.rotation is not None
     ]
-    if not labelled:
+    if not faces:
         raise LabelError(f"{data}: expected faces with points and rotations under 300w, got none")
-    shapes = np.array([_in_box(face.landmarks) for face in labelled])
-    model = ActiveShapeModel.fit(shapes, kept_variance)
+    return faces
+
+
+def fit_shape_model(
+    faces: Sequence[LabelledFace], kept_variance: float, *, aligned: bool
+) -> ActiveShapeModel:
+    """The Active Shape Model of labelled faces, in the frame of :func:`shape_in_frame`."""
+    shapes = np.array([shape_in_frame(face.landmarks, aligned=aligned) for face in faces])
+    return ActiveShapeModel.fit(shapes, kept_variance, aligned=aligned)
+
+
+def shape_in_frame(points: FloatArray, *, aligned: bool) -> FloatArray:
+    """Image points (68, 2) in the frame of a shape model.
+
+    An aligned model brings shapes into a frame itself. A raw one gets them in units of their box,
+    as ASMNet's gets them in units of a crop that is stretched to a square.
+    """
+    return points if aligned else _in_box(points)
+
+
+def smooth_landmarks(model: ActiveShapeModel, points: FloatArray) -> FloatArray:
+    """Image points (68, 2) as the shape model sees them, in image pixels again.
+
+    Done once a face, before the crops: a crop turns, scales and moves the points and their
+    smoothed copies alike, so each step of the training finds both in its batch.
+    """
+    (smoothed,) = model.project(shape_in_frame(points, aligned=model.aligned)[None])
+    if not model.aligned:
+        box = points_box(points)
+        smoothed = smoothed * (box[2:] - box[:2]) + box[:2]
+    return np.asarray(smoothed)
+
+
+def load_faces(
+    data: Path, split: Split, detector: FaceDetector, model: ActiveShapeModel
+) -> dict[str, list[TrainingFace]]:
+    """The training faces of every set."""
     sets: dict[str, list[TrainingFace]] = {name: [] for name in EARLY_MIXTURE}
-    for face, smoothed in zip(labelled, model.project(shapes), strict=True):
-        sets[face.source].append(_labelled_face(face, smoothed, detector))
+    for face in labelled_faces(data, split):
+        sets[face.source].append(_labelled_face(face, model, detector))
     for pose, rotation in zip(*pointing_rotations(data, split), strict=True):
         ready = _pointing_face(pose, rotation, detector)
         if ready is not None:
             sets["pointing04"].append(ready)
-    present = {name: faces for name, faces in sets.items() if faces}
-    return present, model.mean.reshape(-1, 2)
+    return {name: faces for name, faces in sets.items() if faces}
+
+
+def label_crops(
+    data: Path, split: Split, config: dict[str, Any], limit: int
+) -> tuple[ImageArray, FloatArray]:
+    """Crops around 300W's label boxes (n, S, S, 3) with their points (n, 68, 2) in crop pixels.
+
+    At most ``limit``, evenly spread over the set.
+    """
+    faces = read_300w(data, split)
+    if not faces:
+        raise LabelError(f"{data}: expected labelled photos under 300w, got none")
+    faces = faces[:: -(-len(faces) // limit)]
+    crops, points = [], []
+    for face in faces:
+        box = points_box(face.landmarks)
+        crop = CropTransform.from_bbox(box, config["size"], margin=config["crop_margin"])
+        crops.append(crop_image(load_image(face.image), crop))
+        points.append(crop.apply(face.landmarks))
+    return np.stack(crops), np.array(points)
 
 
 def _in_box(points: FloatArray) -> FloatArray:
@@ -197,7 +317,7 @@ def _in_box(points: FloatArray) -> FloatArray:
 
 
 def _labelled_face(
-    face: LabelledFace, smoothed: FloatArray, detector: FaceDetector
+    face: LabelledFace, model: ActiveShapeModel, detector: FaceDetector
 ) -> TrainingFace:
     image, points = load_image(face.image), face.landmarks
     assert face.rotation is not None
@@ -210,9 +330,8 @@ def _labelled_face(
         if overlaps.max() > 0.4:
             offset = (found[int(overlaps.argmax())].bbox - box) / np.tile(extent, 2)
     tilt = upright_angle(IBUG_68.keypoints @ points)
-    return TrainingFace(
-        image, points, points, smoothed * extent + box[:2], face.rotation, offset, tilt
-    )
+    smoothed = smooth_landmarks(model, points)
+    return TrainingFace(image, points, points, smoothed, face.rotation, offset, tilt)
 
 
 def _pointing_face(
@@ -231,36 +350,72 @@ def landmark_losses(
     model: nn.Module,
     batch: tuple[Tensor, ...],
     progress: float,
+    *,
     alphas: Sequence[float],
     pose_weight: float,
+    point_loss: str,
 ) -> dict[str, Tensor]:
-    """The ASM-assisted loss, the pose loss, and for LandmarkNet the loss of the spread.
+    """The ASM-assisted loss, the pose loss, and the losses of the network's extra outputs.
 
-    ASMNet, section 3.3: error to the labels plus α times the error to the labels as the shape
-    model sees them, α = 2, 1, 0.5 in the thirds of the training (``alphas``), over 1 + α so that
-    the step size does not change with α. The point error is the wing loss (Feng et al. 2018)
-    instead of the paper's square; the pose error is the angle between the rotations. The spread
-    is fitted as the scale of a Laplace distribution of the errors (negative log-likelihood), so
-    that it tells how far off a point will be; it does not move the points.
+    The points' loss is :func:`asm_assisted`, with α from ``alphas`` in equal parts of the
+    training: the paper's 2, 1, 0.5 in its thirds; none means no ASM term. The pose error is the
+    angle between the rotations in radians, where the paper squares the errors of three angles.
+    A spread is fitted as the scale of a Laplace distribution of the errors (negative
+    log-likelihood), so that it tells how far off a point will be; it does not move the points.
+    A presence is fitted by cross-entropy. Crops without a face count for the presence only.
     """
-    images, landmarks, smoothed, weight, rotation = batch
-    predicted, predicted_rotation, *spread = model(images_to_input(images))
-    alpha = alphas[min(int(len(alphas) * progress), len(alphas) - 1)]
+    assert isinstance(model, LandmarkModel)
+    images, landmarks, smoothed, labelled, rotation, present = batch
+    predicted, predicted_rotation, *rest = model(images_to_input(images))
+    extras = dict(zip(model.EXTRAS, rest, strict=True))
+    alpha = alphas[min(int(len(alphas) * progress), len(alphas) - 1)] if alphas else 0.0
     side = images.shape[1]
-    to_labels, to_shape = (
-        wing(side * (predicted - target)).mean(dim=(1, 2)) for target in (landmarks, smoothed)
+    points = asm_assisted(
+        side * (predicted - landmarks), side * (predicted - smoothed), alpha, point_loss
     )
-    points = (to_labels + alpha * to_shape) / (1 + alpha)
     cosine = ((predicted_rotation * rotation).sum(dim=(1, 2)) - 1) / 2
     # Below acos' infinite slope at 1.
     angle = torch.acos(cosine.clamp(-1 + 1e-4, 1 - 1e-4))
-    labelled = weight.sum().clamp(min=1)
-    parts = {"points": (points * weight).sum() / labelled, "pose": pose_weight * angle.mean()}
-    if spread:
+    parts = {
+        "points": _mean_of(points, labelled),
+        "pose": pose_weight * _mean_of(angle, present),
+    }
+    if "spread" in extras:
         error = (predicted - landmarks).detach().norm(dim=2)
-        likelihood = (error / spread[0] + spread[0].log()).mean(dim=1)
-        parts["spread"] = (likelihood * weight).sum() / labelled
+        likelihood = error / extras["spread"] + extras["spread"].log()
+        parts["spread"] = _mean_of(likelihood.mean(dim=1), labelled)
+    if "presence" in extras:
+        parts["presence"] = functional.binary_cross_entropy_with_logits(extras["presence"], present)
     return parts
+
+
+def asm_assisted(to_labels: Tensor, to_shape: Tensor, alpha: float, point_loss: str) -> Tensor:
+    """The ASM-assisted loss (ASMNet, section 3.3) of each face: (n,).
+
+    Args:
+        to_labels: (n, N, 2) errors to the labels in pixels of the crop.
+        to_shape: the same to the labels as the Active Shape Model sees them.
+        alpha: weight of the latter.
+        point_loss: "square" is the paper's own, the mean squared distance of the points plus
+            ``alpha`` times that to the smoothed ones. Up to a constant this is 1 + α times the
+            square to one target between the two, which moves from the smoothed shape towards the
+            labels as α falls. "wing" takes the wing loss (Feng et al. 2018) instead, over 1 + α
+            so that the step size does not change with α.
+
+    Raises:
+        InvalidInputError: another ``point_loss``.
+    """
+    if point_loss == "square":
+        labels, shape = (e.square().sum(dim=2).mean(dim=1) for e in (to_labels, to_shape))
+        return labels + alpha * shape
+    if point_loss == "wing":
+        labels, shape = (wing(e).mean(dim=(1, 2)) for e in (to_labels, to_shape))
+        return (labels + alpha * shape) / (1 + alpha)
+    raise InvalidInputError(f"point_loss: expected wing or square, got {point_loss!r}")
+
+
+def _mean_of(values: Tensor, weight: Tensor) -> Tensor:
+    return (values * weight).sum() / weight.sum().clamp(min=1)
 
 
 def wing(error: Tensor, width: float = 10.0, curvature: float = 2.0) -> Tensor:
@@ -276,11 +431,17 @@ def wing(error: Tensor, width: float = 10.0, curvature: float = 2.0) -> Tensor:
 def validate(
     model: nn.Module, sets: dict[str, list[TrainingFace]], *, size: int, margin: float
 ) -> dict[str, float]:
-    """NME (%) with label and detector boxes on 300W, and the pose error (°) of each set."""
+    """NME (%) with label and detector boxes on 300W, and the pose error (°) of each set.
+
+    With the output "presence" also its ``presence_error`` (%): how often it is wrong on the
+    detector's boxes and, as often, on boxes that have lost the face to one side.
+    """
+    assert isinstance(model, LandmarkModel)
     figures = {}
+    wrong = []
     for name, faces in sets.items():
         transforms = [_crop(face, size, margin, with_offset=True) for face in faces]
-        landmarks, rotations = _run(model, faces, transforms)
+        landmarks, rotations, *extras = _run(model, faces, transforms)
         truth = rotation_to_euler(np.array([f.rotation for f in faces]))
         turned = [roll_matrix(f.tilt) @ r for f, r in zip(faces, rotations, strict=True)]
         errors = np.abs(rotation_to_euler(np.array(turned)) - truth)
@@ -289,11 +450,24 @@ def validate(
             points = np.array([_points_of(f) for f in faces])
             mapped = np.array([t.invert(p) for t, p in zip(transforms, landmarks, strict=True)])
             figures["nme_detector"] = float(nme(mapped, points, IBUG_68).mean())
-            transforms = [_crop(face, size, margin, with_offset=False) for face in faces]
-            landmarks, _ = _run(model, faces, transforms)
-            mapped = np.array([t.invert(p) for t, p in zip(transforms, landmarks, strict=True)])
+            labels = [_crop(face, size, margin, with_offset=False) for face in faces]
+            landmarks = _run(model, faces, labels)[0]
+            mapped = np.array([t.invert(p) for t, p in zip(labels, landmarks, strict=True)])
             figures["nme_label"] = float(nme(mapped, points, IBUG_68).mean())
+        if "presence" in model.EXTRAS:
+            at = model.EXTRAS.index("presence")
+            lost = [_lost_crop(f, i, size, margin) for i, f in enumerate(faces)]
+            wrong += [extras[at] <= 0, _run(model, faces, lost)[2 + at] > 0]
+    if wrong:
+        figures["presence_error"] = 100 * float(np.concatenate(wrong).mean())
     return figures
+
+
+def _lost_crop(face: TrainingFace, number: int, size: int, margin: float) -> CropTransform:
+    """A crop moved off its face by 0.9 to 1.5 sides, in a direction that its number gives."""
+    angle, distance = 2.4 * number, 0.9 + 0.15 * (number % 5)  # 2.4: the golden angle
+    shift = distance * np.array([np.cos(angle), np.sin(angle)])
+    return CropTransform.from_bbox(_shifted(points_box(face.outline), shift), size, margin=margin)
 
 
 def _crop(face: TrainingFace, size: int, margin: float, *, with_offset: bool) -> CropTransform:
@@ -312,55 +486,72 @@ def _points_of(face: TrainingFace) -> FloatArray:
 
 def _run(
     model: nn.Module, faces: list[TrainingFace], transforms: list[CropTransform]
-) -> tuple[FloatArray, FloatArray]:
+) -> list[FloatArray]:
+    """The network's outputs for one crop a face, the landmarks in pixels of the crop."""
     crops = np.stack([crop_image(f.image, t) for f, t in zip(faces, transforms, strict=True)])
-    size = crops.shape[1]
-    outputs = [model(images_to_input(part)) for part in torch.split(torch.from_numpy(crops), 64)]
-    landmarks, rotations = (torch.cat([o[i] for o in outputs]).double().numpy() for i in (0, 1))
-    return landmarks * size, rotations
-
-
-def landmark_model(config: dict[str, Any], mean_shape: Tensor) -> nn.Module:
-    """The untrained network of a config; ``mean_shape`` (N, 2) in units of the crop's side."""
-    if config["model"] == "asmnet":
-        return ASMNet(mean_shape, dropout=config["dropout"])
-    return LandmarkNet(len(mean_shape), dropout=config["dropout"])
+    device = next(model.parameters()).device
+    parts = torch.split(torch.from_numpy(crops), 64)
+    batches = [model(images_to_input(part.to(device))) for part in parts]
+    landmarks, *others = (
+        torch.cat(outputs).double().cpu().numpy() for outputs in zip(*batches, strict=True)
+    )
+    return [landmarks * crops.shape[1], *others]
 
 
 def fit_landmarks(
     config: dict[str, Any], schedule: Schedule, data: Path, folder: Path, *, resume: bool
 ) -> nn.Module:
-    """Trains asmnet-68; see :func:`asmnet.training.loop.fit`."""
+    """Trains a landmark network; see :func:`asmnet.training.loop.fit`.
+
+    The run's folder gets ``shapes.npz`` too, the Active Shape Model.
+    """
     size, margin = config["size"], config["crop_margin"]
     detector = FaceDetector(config["detector"])
-    sets, mean = load_faces(data, "train", detector, config["kept_variance"])
-    validation, _ = load_faces(data, "val", detector, config["kept_variance"])
-    textures = [load_image(path) for path, _ in read_backgrounds(data, "train")]
+    labelled = labelled_faces(data, "train")
+    shapes = fit_shape_model(
+        labelled, config["kept_variance"], aligned=config.get("aligned_shapes", False)
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    shapes.save(folder / "shapes.npz")
+    sets = load_faces(data, "train", detector, shapes)
+    validation = load_faces(data, "val", detector, shapes)
+    photos = [(load_image(path), boxes) for path, boxes in read_backgrounds(data, "train")]
     torch.manual_seed(schedule.seed)
     # The mean shape in a crop around its box, whose longer side is 1 / margin of the crop's.
+    mean = np.mean([_in_box(face.landmarks) for face in labelled], axis=0)
     mean_in_crop = torch.from_numpy((mean - 0.5) / margin + 0.5).float()
-    model = landmark_model(config, mean_in_crop)
+    model: nn.Module = landmark_model(config, mean_in_crop)
     if "start" in config:
         model = load_average(model, Path(config["start"]))
     dataset = CropDataset(
         sets,
-        textures,
+        [image for image, _ in photos],
         size=size,
         margin=margin,
         late_epoch=config["late_epoch"],
         hardness=config["hardness"],
+        late_hardness=config["late_hardness"],
         length=schedule.samples,
         seed=schedule.seed,
+        shear=config.get("shear", 0.0),
+        empty_share=config.get("empty_share", 0.0),
+        backgrounds=[image for image, boxes in photos if not len(boxes)],
     )
     return fit(
         model,
         dataset,
         lambda m, batch, progress: landmark_losses(
-            m, batch, progress, config["alphas"], config["pose_weight"]
+            m,
+            batch,
+            progress,
+            alphas=config["alphas"],
+            pose_weight=config["pose_weight"],
+            point_loss=config.get("point_loss", "wing"),
         ),
         lambda m: validate(m, validation, size=size, margin=margin),
         schedule=schedule,
         folder=folder,
         resume=resume,
         validate_every=5,
+        best_figure="nme_label",
     )

@@ -1,7 +1,8 @@
 """The training loop: seeded, resumable, with an average of the weights, a log and a curve.
 
-A run lives in one folder: ``checkpoint.pt`` (all that is needed to go on), ``log.csv`` (a row an
-epoch) and ``curve.png``. A kill loses at most the epoch it falls into.
+A run lives in one folder: ``checkpoint.pt`` (all that is needed to go on), ``best.pt`` (the
+averaged weights of the best validated epoch), ``log.csv`` (a row an epoch) and ``curve.png``. A
+kill loses at most the epoch it falls into.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
+
+from asmnet.errors import InvalidInputError
+
+LAST, BEST = "checkpoint.pt", "best.pt"
 
 Losses = dict[str, Tensor]
 
@@ -72,6 +77,7 @@ def fit(
     folder: Path,
     resume: bool,
     validate_every: int = 1,
+    best_figure: str | None = None,
 ) -> nn.Module:
     """Trains and returns the averaged model, in evaluation mode.
 
@@ -84,9 +90,10 @@ def fit(
         folder: of the run; made if it is missing.
         resume: go on from ``folder/checkpoint.pt`` if it exists.
         validate_every: epochs between two validations; the last epoch is always validated.
+        best_figure: the averaged weights with the lowest value of this figure are kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = folder / "checkpoint.pt"
+    checkpoint, best = folder / LAST, folder / BEST
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = AveragedModel(model, avg_fn=_moving_average(schedule.ema), use_buffers=True)
@@ -103,6 +110,11 @@ def fit(
         optimiser.load_state_dict(state["optimiser"])
         first_epoch = state["epoch"]
         torch.set_rng_state(state["rng"].cpu())
+    else:
+        best.unlink(missing_ok=True)  # of an older run in the same folder
+    best_value = math.inf
+    if best.exists():
+        best_value = torch.load(best, map_location="cpu", weights_only=True)["value"]
     for epoch in range(first_epoch, schedule.epochs):
         dataset.epoch = epoch
         started = time.monotonic()
@@ -132,7 +144,12 @@ def fit(
         row |= {name: round(value / steps_per_epoch, 5) for name, value in sums.items()}
         if (epoch + 1) % validate_every == 0 or epoch + 1 == schedule.epochs:
             average.eval()
-            row |= {name: round(value, 4) for name, value in validate(average.module).items()}
+            figures = validate(average.module)
+            row |= {name: round(value, 4) for name, value in figures.items()}
+            if best_figure is not None and figures.get(best_figure, math.inf) < best_value:
+                best_value = figures[best_figure]
+                kept = {"average": average.state_dict(), "epoch": epoch + 1, "value": best_value}
+                _save(best, kept)
         _log(folder, row)
         _save(
             checkpoint,
@@ -149,9 +166,21 @@ def fit(
     return average.module
 
 
-def load_average(model: nn.Module, folder: Path) -> nn.Module:
-    """The averaged model of a run, in evaluation mode; ``model`` gives the architecture."""
-    state = torch.load(folder / "checkpoint.pt", map_location="cpu", weights_only=True)
+def load_average(model: nn.Module, folder: Path, *, best: bool = False) -> nn.Module:
+    """The averaged model of a run, in evaluation mode; ``model`` gives the architecture.
+
+    Args:
+        model: gets the weights.
+        folder: of the run.
+        best: take the best validated epoch, not the last one.
+
+    Raises:
+        InvalidInputError: the run has no such weights.
+    """
+    path = folder / (BEST if best else LAST)
+    if not path.exists():
+        raise InvalidInputError(f"{path}: not there: expected the folder of a run")
+    state = torch.load(path, map_location="cpu", weights_only=True)
     prefix = "module."
     weights = {k.removeprefix(prefix): v for k, v in state["average"].items() if prefix in k}
     model.load_state_dict(weights)

@@ -9,11 +9,16 @@ from typing import Any
 from asmnet.weights import SCHEMA_VERSION
 
 
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """All records as plain JSON."""
+    return list(_read(path)["weights"])
+
+
 def read_record(path: Path, name: str) -> dict[str, Any]:
     """The record of that name as plain JSON; KeyError without one."""
-    for record in _read(path)["weights"]:
+    for record in read_records(path):
         if record["name"] == name:
-            return dict(record)
+            return record
     raise KeyError(name)
 
 

@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet.geometry import points_box
 from asmnet.schemes import LandmarkScheme
 
 FloatArray = NDArray[np.floating[Any]]
 
 
-def nme(predicted: FloatArray, truth: FloatArray, scheme: LandmarkScheme) -> FloatArray:
+Norm = Literal["ocular", "pupil", "box"]
+
+
+def nme(
+    predicted: FloatArray,
+    truth: FloatArray,
+    scheme: LandmarkScheme,
+    *,
+    points: NDArray[np.intp] | None = None,
+    norm: Norm = "ocular",
+) -> FloatArray:
     """Normalised mean error of each face in percent: (n, N, 2) twice gives (n,).
 
-    Mean point distance over the distance of the outer eye corners (inter-ocular, 300W's rule).
+    Mean point distance over a length of the face, by ``norm``:
+
+    * "ocular": the distance of the outer eye corners (300W's rule since 2013, and WFLW's);
+    * "pupil": of the eyes' centres, the means of their outlines (older papers; about 1.4 times as
+      large a figure);
+    * "box": the root of the area of the tight box of the labels (AFLW2000-3D: in profiles the eyes
+      fall together).
+
+    ``points`` restricts the mean to some of the points.
     """
-    right, left = scheme.eye_corners
-    ocular = np.linalg.norm(truth[:, right] - truth[:, left], axis=-1)
-    distances = np.linalg.norm(predicted - truth, axis=-1).mean(axis=-1)
-    return np.asarray(100 * distances / ocular)
+    distances = np.linalg.norm(predicted - truth, axis=-1)
+    if points is not None:
+        distances = distances[:, points]
+    return np.asarray(100 * distances.mean(axis=-1) / _length(truth, scheme, norm))
+
+
+def _length(truth: FloatArray, scheme: LandmarkScheme, norm: Norm) -> FloatArray:
+    if norm == "box":
+        box = points_box(truth)
+        return np.asarray(np.sqrt((box[..., 2:] - box[..., :2]).prod(axis=-1)))
+    if norm == "pupil":
+        right, left = np.moveaxis(scheme.keypoints[:2] @ truth, -2, 0)
+    else:
+        right, left = (truth[..., corner, :] for corner in scheme.eye_corners)
+    return np.asarray(np.linalg.norm(right - left, axis=-1))
 
 
 def failure_rate(errors: FloatArray, threshold: float = 10.0) -> float:

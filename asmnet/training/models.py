@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from asmnet.errors import InvalidInputError
+from asmnet.schemes import IBUG_68
 
 
 def conv_bn(
@@ -117,7 +122,18 @@ class InvertedResidual(nn.Module):
         return x + y if self.shortcut else y
 
 
-class LandmarkNet(nn.Module):
+class LandmarkModel(nn.Module):
+    """A network for crops: (n, 3, H, W) to landmarks, rotations and the outputs that EXTRAS names.
+
+    Landmarks (n, N, 2) are in units of the crop's side, rotations are (n, 3, 3). An extra is
+    "spread", (n, N) standard deviations in units of the crop's side, or "presence", (n,) logits
+    of the probability that the crop holds a face.
+    """
+
+    EXTRAS: ClassVar[tuple[str, ...]] = ()
+
+
+class LandmarkNet(LandmarkModel):
     """asmnet-68: features of three depths fused top-down, and a map of where each point lies.
 
     ASMNet's idea with positions kept: its trunk of inverted bottlenecks, leaner, and several
@@ -129,6 +145,7 @@ class LandmarkNet(nn.Module):
     """
 
     STRIDE = 4
+    EXTRAS = ("spread",)
 
     def __init__(self, points: int, dropout: float) -> None:
         """``points``: how many; ``dropout``: of the pose's features."""
@@ -192,31 +209,36 @@ def _mean_and_spread(maps: Tensor) -> tuple[Tensor, Tensor]:
     return mean, variance.clamp(min=1e-6).sqrt()
 
 
-class ASMNet(nn.Module):
-    """ASMNet (Fard et al. 2021, arXiv 2103.00119): MobileNetV2's blocks 0–15 and two heads.
+class MobileNetBlocks(LandmarkModel):
+    """MobileNetV2's stem and inverted bottlenecks, then two linear heads on pooled features.
 
-    The global means of six blocks' outputs (1, 3, 6, 10, 13, 15) are concatenated to 536
-    features. One linear head gives the landmarks as offsets from the mean shape; the other the
-    head's pose, here as six numbers (Zhou et al. 2019), where the paper regresses three angles.
+    One head gives the landmarks as offsets from the mean shape, the other the head's pose as six
+    numbers (Zhou et al. 2019), where ASMNet's authors regress three angles.
     """
 
-    # (output channels, blocks, stride of the first) as in MobileNetV2's table 2, up to block 15.
-    STAGES = ((24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2))
-    TAPS = (1, 3, 6, 10, 13, 15)
+    # (expansion, output channels, blocks, stride of the first): table 2 of Sandler et al. 2018.
+    STAGES = (
+        (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2),
+        (6, 320, 1, 1),
+    )  # fmt: skip
 
-    def __init__(self, mean_shape: Tensor, dropout: float) -> None:
-        """``mean_shape`` (N, 2) in units of the crop's side."""
+    def __init__(self, stages: int) -> None:
+        """``stages``: how many of ``STAGES``."""
         super().__init__()
         self.stem = nn.Sequential(conv_bn(3, 32, 3, 2), nn.ReLU6(inplace=True))
-        blocks = [InvertedResidual(32, 16, 1, 1)]
-        channels, features = 16, 0
-        for outputs, count, stride in self.STAGES:
+        blocks: list[nn.Module] = []
+        self.widths: list[int] = []
+        channels = 32
+        for expansion, outputs, count, stride in self.STAGES[:stages]:
             for i in range(count):
-                if len(blocks) in self.TAPS:
-                    features += outputs
-                blocks.append(InvertedResidual(channels, outputs, stride if i == 0 else 1, 6))
+                first_stride = stride if i == 0 else 1
+                blocks.append(InvertedResidual(channels, outputs, first_stride, expansion))
+                self.widths.append(outputs)
                 channels = outputs
         self.blocks = nn.ModuleList(blocks)
+
+    def add_heads(self, features: int, mean_shape: Tensor, dropout: float) -> None:
+        """Adds the heads; ``mean_shape`` (N, 2) in units of the crop's side."""
         self.dropout = nn.Dropout(dropout)
         self.landmark_head = nn.Linear(features, mean_shape.numel())
         self.pose_head = nn.Linear(features, 6)
@@ -228,17 +250,181 @@ class ASMNet(nn.Module):
         self.landmark_head.bias.data.zero_()
         self.pose_head.bias.data = torch.tensor([1.0, 0, 0, 0, 1, 0])  # the frontal pose
 
+    def features(self, images: Tensor) -> Tensor:
+        """(n, 3, H, W) to the (n, features) that both heads read."""
+        raise NotImplementedError
+
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """(n, 3, H, W) to landmarks (n, N, 2) in units of the crop's side, rotations (n, 3, 3)."""
+        features = self.dropout(self.features(images))
+        offsets = self.landmark_head(features).float().view(-1, *self.mean_shape.shape)
+        return self.mean_shape + offsets, rotation_from_6d(self.pose_head(features).float())
+
+
+class ASMNet(MobileNetBlocks):
+    """ASMNet (Fard et al. 2021, arXiv 2103.00119): MobileNetV2's blocks 0–15 and two heads.
+
+    The global means of six blocks' outputs (1, 3, 6, 10, 13, 15) are concatenated to 536
+    features.
+    """
+
+    TAPS = (1, 3, 6, 10, 13, 15)
+
+    def __init__(self, mean_shape: Tensor, dropout: float) -> None:
+        """``mean_shape`` (N, 2) in units of the crop's side."""
+        super().__init__(stages=6)
+        self.add_heads(sum(self.widths[tap] for tap in self.TAPS), mean_shape, dropout)
+
+    def features(self, images: Tensor) -> Tensor:
+        """The global means of the taps: (n, 536)."""
         x = self.stem(images)
         taps = []
         for number, block in enumerate(self.blocks):
             x = block(x)
             if number in self.TAPS:
                 taps.append(x.mean(dim=(2, 3)))
-        features = self.dropout(torch.cat(taps, dim=1))
-        offsets = self.landmark_head(features).float().view(-1, *self.mean_shape.shape)
-        return self.mean_shape + offsets, rotation_from_6d(self.pose_head(features).float())
+        return torch.cat(taps, dim=1)
+
+
+class MobileNetV2(MobileNetBlocks):
+    """ASMNet's baseline: all of MobileNetV2 (Sandler et al. 2018) with ASMNet's two heads."""
+
+    FEATURES = 1280
+
+    def __init__(self, mean_shape: Tensor, dropout: float) -> None:
+        """``mean_shape`` (N, 2) in units of the crop's side."""
+        super().__init__(stages=7)
+        self.last = nn.Sequential(conv_bn(self.widths[-1], self.FEATURES), nn.ReLU6(inplace=True))
+        self.add_heads(self.FEATURES, mean_shape, dropout)
+
+    def features(self, images: Tensor) -> Tensor:
+        """The global mean of the last map: (n, 1280)."""
+        x = self.stem(images)
+        for block in self.blocks:
+            x = block(x)
+        mean: Tensor = self.last(x).mean(dim=(2, 3))
+        return mean
+
+
+class ATPN(LandmarkModel):
+    """Alignment & Tracking & Pose Network (Xia et al. 2021, arXiv 2103.07615).
+
+    The abstract fixes three ideas: a shortcut from shallow to deep features for alignment; a
+    heatmap drawn from the predicted points and fused with features, for pose and tracking; a
+    tracking head that says whether the crop still holds a face. All else is a choice made here:
+
+    * The trunk: inverted bottlenecks to stride 16, narrower than MobileNetV2's, ReLU.
+    * The shortcut: two separable convolutions of stride 2 take the map at stride 4 to the deep
+      map's 7 × 7 cells (of a crop of 112), where the two are concatenated.
+    * Alignment: the joined map, 48 channels, is flattened and not pooled, so that positions are
+      kept; one linear layer gives offsets from the mean shape.
+    * The heatmap: one channel at stride 8, the sum of a Gaussian a point with a deviation of
+      0.75 cells, cut off at 1. It costs one matrix product, as a Gaussian is a product of one
+      in x and one in y. No gradient runs through it: pose and tracking do not move the points.
+    * Fusion: the heatmap is concatenated with the map at stride 8, taken to stride 16, and
+      joined with the deep map. The pose, six numbers (Zhou et al. 2019), is linear in its mean.
+    * Tracking: linear in the same mean and in the mean weighted by the heatmap, the attention.
+    """
+
+    EXTRAS = ("presence",)
+    STRIDE = 16
+    DEVIATION = 0.75  # of a point's Gaussian, in cells
+
+    def __init__(self, mean_shape: Tensor, size: int, dropout: float) -> None:
+        """``mean_shape`` (N, 2) in units of the crop's side, which is ``size`` pixels."""
+        super().__init__()
+        if size % self.STRIDE:
+            raise InvalidInputError(f"size: expected a multiple of {self.STRIDE}, got {size}")
+        shallow, middle, deep, joined, fused = 24, 48, 128, 48, 96
+        self.stem = nn.Sequential(conv_bn(3, 16, 3, 2), nn.ReLU(inplace=True))
+        self.stage4 = nn.Sequential(
+            InvertedResidual(16, shallow, 2, 3), InvertedResidual(shallow, shallow, 1, 3)
+        )
+        self.stage8 = nn.Sequential(
+            InvertedResidual(shallow, middle, 2, 4),
+            *(InvertedResidual(middle, middle, 1, 4) for _ in range(3)),
+        )
+        self.stage16 = nn.Sequential(
+            InvertedResidual(middle, 96, 2, 4),
+            *(InvertedResidual(96, 96, 1, 4) for _ in range(3)),
+            InvertedResidual(96, deep, 1, 4),
+        )
+        self.shortcut = nn.Sequential(
+            separable(shallow, 32, stride=2), separable(32, joined, stride=2)
+        )
+        self.join = nn.Sequential(conv_bn(deep + joined, joined), nn.ReLU(inplace=True))
+        self.dropout = nn.Dropout(dropout)
+        self.landmark_head = nn.Linear(joined * (size // self.STRIDE) ** 2, mean_shape.numel())
+        self.geometry = separable(middle + 1, 64, stride=2)
+        self.fuse = nn.Sequential(conv_bn(64 + deep, fused), nn.ReLU(inplace=True))
+        self.pose_head = nn.Linear(fused, 6)
+        self.presence_head = nn.Linear(2 * fused, 1)
+        self.mean_shape: Tensor
+        self.register_buffer("mean_shape", mean_shape)
+        initialise(self)
+        for head in (self.landmark_head, self.pose_head, self.presence_head):
+            nn.init.normal_(head.weight, std=0.01)
+            head.bias.data.zero_()
+        self.pose_head.bias.data = torch.tensor([1.0, 0, 0, 0, 1, 0])  # the frontal pose
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(n, 3, H, W) to landmarks (n, N, 2), rotations (n, 3, 3) and presence (n,), a logit."""
+        c4 = self.stage4(self.stem(images))
+        c8 = self.stage8(c4)
+        c16 = self.stage16(c8)
+        joined = self.dropout(self.join(torch.cat([c16, self.shortcut(c4)], dim=1)).flatten(1))
+        offsets = self.landmark_head(joined).float().view(-1, *self.mean_shape.shape)
+        landmarks = self.mean_shape + offsets
+        heat = draw_heatmap(landmarks.detach(), c8.shape[2], self.DEVIATION)
+        geometry = self.geometry(torch.cat([c8, heat.to(c8.dtype)], dim=1))
+        fused = self.fuse(torch.cat([geometry, c16], dim=1))
+        attention = functional.avg_pool2d(heat, 2)
+        total = attention.sum(dim=(2, 3)).clamp(min=1e-3)  # of points outside of the crop: none
+        attended = (fused * attention).sum(dim=(2, 3)) / total
+        mean = fused.mean(dim=(2, 3))
+        rotation = rotation_from_6d(self.pose_head(self.dropout(mean)).float())
+        presence = self.presence_head(torch.cat([mean, attended.to(mean.dtype)], dim=1))
+        return landmarks, rotation, presence.float().squeeze(1)
+
+
+def draw_heatmap(landmarks: Tensor, cells: int, deviation: float) -> Tensor:
+    """Points (n, N, 2) in units of the crop's side to one map (n, 1, cells, cells) from 0 to 1.
+
+    The sum of the points' Gaussians, cut off at 1; ``deviation`` is in cells.
+    """
+    centres = torch.arange(cells, device=landmarks.device) + 0.5
+    along = torch.exp(-(((landmarks[..., None] * cells - centres) / deviation) ** 2) / 2)
+    heat = along[:, :, 1].transpose(1, 2) @ along[:, :, 0]
+    return heat.clamp(max=1)[:, None]
+
+
+def landmark_model(config: dict[str, Any], mean_shape: Tensor) -> LandmarkModel:
+    """The untrained network that a config's ``model`` names.
+
+    ``mean_shape`` (N, 2) in units of the crop's side.
+
+    Raises:
+        InvalidInputError: no such network.
+    """
+    name, dropout = config["model"], config["dropout"]
+    if name == "landmarknet":
+        return LandmarkNet(len(mean_shape), dropout)
+    if name == "asmnet":
+        return ASMNet(mean_shape, dropout)
+    if name == "mobilenetv2":
+        return MobileNetV2(mean_shape, dropout)
+    if name == "atpn":
+        return ATPN(mean_shape, config["size"], dropout)
+    raise InvalidInputError(
+        f"model: expected landmarknet, asmnet, mobilenetv2 or atpn, got {name!r}"
+    )
+
+
+def network(config: dict[str, Any]) -> nn.Module:
+    """The untrained network of a config of either task: to load weights into, or to count."""
+    if config["task"] == "detection":
+        return FaceDetectorNet()
+    return landmark_model(config, torch.zeros(len(IBUG_68), 2))
 
 
 def rotation_from_6d(values: Tensor) -> Tensor:

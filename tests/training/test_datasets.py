@@ -5,7 +5,6 @@ import pytest
 
 from asmnet.geometry import euler_to_rotation, points_box, rotation_to_euler
 from asmnet.training.datasets import (
-    LabelError,
     ellipse,
     part_of,
     pointing_rotations,
@@ -13,9 +12,9 @@ from asmnet.training.datasets import (
     read_backgrounds,
     read_detection,
     read_pointing04,
-    read_pts,
     read_youtube_faces,
 )
+from asmnet.training.labels import LabelError, read_pts
 
 
 def test_300w_parts_are_disjoint_and_complete(data):
@@ -43,10 +42,10 @@ def test_the_part_depends_on_the_name_only():
     ("text", "message"),
     [
         ("1 2\n", "between lines"),
-        ("{\n1 2\n3 x\n}\n", r"line 3: expected two numbers, got '3 x'"),
-        ("{\n1 2 3\n}\n", "line 2: expected two numbers"),
-        ("{\n1 2\n}\n", "expected 68 finite points, got 1"),
-        ("{\n" + 67 * "1 2\n" + "nan 1\n}\n", "68 finite points"),
+        ("{\n1 2\n3 x\n}\n", r"line 3: expected 2 finite numbers, got '3 x'"),
+        ("{\n1 2 3\n}\n", "line 2: expected 2 finite numbers"),
+        ("{\n1 2\n}\n", "line 3: expected 68 points, got 1"),
+        ("{\n" + 67 * "1 2\n" + "nan 1\n}\n", "line 69: expected 2 finite numbers, got 'nan 1'"),
     ],
 )
 def test_a_broken_label_names_file_and_line(tmp_path, text, message):
@@ -55,6 +54,42 @@ def test_a_broken_label_names_file_and_line(tmp_path, text, message):
     with pytest.raises(LabelError, match=message) as error:
         read_pts(path)
     assert "face.pts" in str(error.value)
+
+
+def test_a_label_without_a_photo_is_named(tmp_path):
+    folder = tmp_path / "300w" / "afw"
+    folder.mkdir(parents=True)
+    for i in range(30):  # some of them belong to the training part
+        (folder / f"{i}.pts").write_text("{\n}\n")
+    with pytest.raises(LabelError, match=r"\d+\.pts: expected a photo of that name beside it"):
+        read_300w(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "text", "message"),
+    [
+        ("pointing04", "labels.csv",
+         "file,person,tilt_deg,pan_deg,box_cx,box_cy,box_w,box_h\na.jpg,9,0,0,1,2,3,x\n",
+         "labels.csv, line 2: expected 7 finite numbers"),
+        ("pointing04", "labels.csv",
+         "file,person,tilt_deg,pan_deg,box_cx,box_cy,box_w,box_h\na.jpg,9,0\n",
+         "labels.csv, line 2: expected 7 finite numbers"),
+        ("backgrounds", "faces.csv", "file,x,y,w,h,score\na.jpg,1,2,3,4,nan\n",
+         "faces.csv, line 2: expected 5 finite numbers"),
+        ("youtube_faces", "landmarks68.csv", "Anna_01.jpg,1,2,3\n",
+         "landmarks68.csv, line 1: expected 136 finite numbers"),
+    ],
+)  # fmt: skip
+def test_a_broken_row_names_file_and_line(tmp_path, folder, name, text, message):
+    (tmp_path / folder).mkdir()
+    (tmp_path / folder / name).write_text(text)
+    readers = {
+        "pointing04": lambda: read_pointing04(tmp_path, "test"),
+        "backgrounds": lambda: read_backgrounds(tmp_path, "test"),
+        "youtube_faces": lambda: read_youtube_faces(tmp_path, part_of("Anna")),
+    }
+    with pytest.raises(LabelError, match=message):
+        readers[folder]()
 
 
 def test_pointing_people_and_signs(data):

@@ -48,7 +48,8 @@ CONFIGS = {
     "tiny-face": 'task = "detection"\nsize = 64\nturned_share = 0.5\nscore_floor = 0.0\n'
     "profile_weight = 2.0\nbackground_share = 0.3\nmine_negatives = true\nnegative_weight = 2.0\n",
     "tiny-68": 'task = "landmarks"\ndetector = "asmnet-face"\nsize = 64\ncrop_margin = 1.25\n'
-    "kept_variance = 0.9\ndropout = 0.1\nlate_epoch = 1\nhardness = 1.0\nalphas = [2.0, 0.5]\n"
+    "kept_variance = 0.9\ndropout = 0.1\nlate_epoch = 1\nhardness = 1.0\nlate_hardness = 0.5\n"
+    "alphas = [2.0, 0.5]\nshear = 0.1\n"
     'pose_weight = 4.0\nmodel = "landmarknet"\n',
 }
 
@@ -151,6 +152,7 @@ def test_augmented_landmarks_stay_on_their_pixels():
         margin=1.25,
         late_epoch=1,
         hardness=1.0,
+        late_hardness=0.5,
         length=1,
         seed=0,
     )
@@ -180,6 +182,7 @@ def test_mirrored_samples_keep_the_scheme(data):
         margin=1.25,
         late_epoch=1,
         hardness=1.0,
+        late_hardness=0.5,
         length=1,
         seed=0,
     )

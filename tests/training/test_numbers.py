@@ -20,6 +20,25 @@ def test_nme_failures_and_area():
     assert area_under_curve(np.array([0.0, 5, 10, np.inf])) == pytest.approx(37.5)
 
 
+def test_nme_by_other_lengths_and_of_some_points():
+    truth = np.zeros((1, 68, 2))
+    truth[:, IBUG_68.groups["right_eye"]] = [20, 0]
+    truth[:, IBUG_68.groups["left_eye"]] = [45, 0]  # 25 pixels between the eyes' centres
+    truth[:, 36], truth[:, 45] = [8, 0], [57, 0]
+    truth[:, 39], truth[:, 42] = [32, 0], [33, 0]
+    truth[:, 8] = [0, 100]
+    predicted = truth + np.array([3, 4])
+    predicted[:, :17] = truth[:, :17]
+    assert nme(predicted, truth, IBUG_68) == pytest.approx(100 * 5 / 49 * 51 / 68)
+    pupil = nme(predicted, truth, IBUG_68, norm="pupil")
+    assert pupil == pytest.approx(100 * 5 / 25 * 51 / 68)
+    box = nme(predicted, truth, IBUG_68, norm="box")
+    assert box == pytest.approx(100 * 5 / np.sqrt(57 * 100) * 51 / 68)
+    assert nme(predicted, truth, IBUG_68, points=IBUG_68.groups["jaw"]) == 0
+    lip = nme(predicted, truth, IBUG_68, points=IBUG_68.groups["inner_lip"])
+    assert lip == pytest.approx(100 * 5 / 49)
+
+
 def test_shape_model_of_a_line():
     """Shapes of one point that moves along (3, 4) / 5: one mode, and coefficients are clipped."""
     steps = np.array([-2.0, -1, 0, 1, 2])

@@ -1,0 +1,107 @@
+"""The networks of the papers: their sizes, and what their parts do."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from asmnet.errors import InvalidInputError  # noqa: E402
+from asmnet.training.cli import main  # noqa: E402
+from asmnet.training.count import count_multiply_adds  # noqa: E402
+from asmnet.training.models import (  # noqa: E402
+    ATPN,
+    ASMNet,
+    MobileNetV2,
+    conv_bn,
+    count_parameters,
+    draw_heatmap,
+    landmark_model,
+    network,
+)
+
+MEAN = torch.full((68, 2), 0.5)
+PAPER = Path(__file__).parents[2] / "configs" / "paper"
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "gflops"),
+    # Fard et al. 2021, table 1; its FLOPs are twice the multiply-adds.
+    [(ASMNet, 1.43e6, 0.51), (MobileNetV2, 2.42e6, 0.60)],
+)
+def test_counts_of_the_paper(model, parameters, gflops):
+    net = model(MEAN, dropout=0.3)
+    assert count_parameters(net) == pytest.approx(parameters, rel=0.02)
+    assert 2 * count_multiply_adds(net, 224) / 1e9 == pytest.approx(gflops, rel=0.01)
+
+
+def test_multiply_adds_of_a_layer_written_out():
+    # 3 × 3 kernel of 4 in 8 channels to 16 at 5 × 5 places, in 2 groups.
+    layer = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 1), conv_bn(8, 16, 3, 2, groups=2))
+    assert count_multiply_adds(layer, 10) == 100 * 3 * 8 + 25 * 16 * 4 * 9
+
+
+def test_asmnet_reads_six_taps():
+    model = ASMNet(MEAN, dropout=0.3)
+    assert model.landmark_head.in_features == 24 + 32 + 64 + 96 + 160 + 160
+    assert model.dropout.p == 0.3
+
+
+def test_atpn_is_light():
+    model = ATPN(MEAN, 112, dropout=0.1)
+    assert count_parameters(model) < 0.8e6
+    assert count_multiply_adds(model, 112) < 45e6
+
+
+def test_atpn_s_pose_and_presence_do_not_move_the_points():
+    torch.manual_seed(0)
+    model = ATPN(MEAN, 64, dropout=0.0).eval()
+    landmarks, rotation, presence = model(torch.rand(2, 3, 64, 64))
+    assert (landmarks.shape, rotation.shape, presence.shape) == ((2, 68, 2), (2, 3, 3), (2,))
+    (rotation.sum() + presence.sum()).backward()
+    assert model.landmark_head.weight.grad is None
+    assert model.geometry[0][0].weight.grad.abs().max() > 0
+
+
+def test_atpn_s_shortcut_reaches_the_points():
+    torch.manual_seed(0)
+    model = ATPN(MEAN, 64, dropout=0.0).eval()
+    model(torch.rand(2, 3, 64, 64))[0].sum().backward()
+    assert model.shortcut[0][0][0].weight.grad.abs().max() > 0
+
+
+def test_heatmap_of_one_point():
+    """At the centre of cell (row 1, column 2) of 4: 1 there, e^(-1/2σ²) beside it."""
+    heat = draw_heatmap(torch.tensor([[[2.5 / 4, 1.5 / 4]]]), 4, 0.75)
+    assert heat.shape == (1, 1, 4, 4)
+    assert heat[0, 0, 1, 2].item() == pytest.approx(1)
+    assert heat[0, 0, 1, 1].item() == pytest.approx(0.4111, abs=1e-4)
+    assert heat[0, 0, 2, 3].item() == pytest.approx(0.4111**2, abs=1e-4)
+    crowd = draw_heatmap(torch.full((1, 68, 2), 0.5), 4, 0.75)
+    assert crowd.max().item() == 1
+
+
+def test_a_wrong_model_or_size_is_named():
+    with pytest.raises(InvalidInputError, match=r"landmarknet, asmnet, .* got 'x'"):
+        landmark_model({"model": "x", "dropout": 0.0}, MEAN)
+    with pytest.raises(InvalidInputError, match="size: expected a multiple of 16, got 100"):
+        ATPN(MEAN, 100, dropout=0.0)
+
+
+def test_count_prints_a_row_a_config(capsys):
+    configs = sorted(str(path) for path in PAPER.glob("*.toml"))
+    assert main(["count", *configs, str(PAPER.parent / "asmnet-face.toml")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 + len(configs) + 1
+    assert "| asmnet-224 | 224 × 224 | 1,414,046 | 256,497,424 |" in lines
+    assert any(line.startswith("| asmnet-face | 320 × 320 |") for line in lines)
+
+
+def test_every_config_names_a_network():
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    for path in PAPER.parent.rglob("*.toml"):
+        assert count_parameters(network(tomllib.loads(path.read_text(encoding="utf-8")))) > 1e5
