@@ -41,7 +41,9 @@ def test_pixels_move_with_the_points():
     assert (crop[rows, columns] > 200).all()
 
 
-@pytest.mark.parametrize("change", [photometric, lambda _, rng: sheared(CROP, rng, most=0.1).matrix])
+@pytest.mark.parametrize(
+    "change", [photometric, lambda _, rng: sheared(CROP, rng, most=0.1).matrix]
+)
 def test_the_same_generator_gives_the_same_change(change):
     image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     for seed in range(5):
