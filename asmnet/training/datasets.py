@@ -239,10 +239,12 @@ def pointing_rotations(root: Path, split: Split) -> tuple[list[PointingPose], li
 
     The labels say where people were told to point their heads: they carry an error of their own
     for each person and repeat it in all of his photos, the eyes do part of the work. The
-    pseudo-labels look at the head but shrink large angles. The target is the mean of the label
-    and of the pseudo-label stretched by the few numbers of :func:`_stretch_terms`, fitted on the
-    training people. Of the targets tried this one carries over best to people who were left out
-    (docs/training.md has the figures).
+    pseudo-labels look at the head but shrink large angles; stretched by the few numbers of
+    :func:`_stretch_terms`, fitted on the training people, they do so less. The target is the mean
+    of label and stretched pseudo-label for pitch; for yaw, where people differ more, that of the
+    pseudo-label as it is and stretched, and beyond the middle range of the label too. Of the
+    targets tried these carry over best to people who were left out (docs/training.md has the
+    figures).
     """
     pseudo = _rotations(root / "pointing04")
 
@@ -258,10 +260,13 @@ def pointing_rotations(root: Path, split: Split) -> tuple[list[PointingPose], li
         for terms, labels in zip(_stretch_terms(angles), told.T, strict=True)
     ]
     poses, angles, told = seen(split)
-    stretched = [t @ f for t, f in zip(_stretch_terms(angles), factors, strict=True)]
-    targets = (np.stack(stretched, axis=1) + told) / 2
+    pitch, yaw = (t @ f for t, f in zip(_stretch_terms(angles), factors, strict=True))
+    tilt, pan = told.T
+    middle = (abs(pan) <= 60) & (abs(tilt) <= 30)
+    pitch = (pitch + tilt) / 2
+    yaw = np.where(middle, (angles[:, 1] + yaw) / 2, (angles[:, 1] + yaw + pan) / 3)
     # Beyond 85° of yaw pitch and roll can hardly be told apart.
-    pitch, yaw = targets[:, 0], np.clip(targets[:, 1], -85, 85)
+    yaw = np.clip(yaw, -85, 85)
     rotations = euler_to_rotation(np.stack([pitch, yaw, angles[:, 2]], axis=1))
     return poses, list(rotations)
 

@@ -523,6 +523,23 @@ def fit_landmarks(
     model: nn.Module = landmark_model(config, mean_in_crop)
     if "start" in config:
         model = load_average(model, Path(config["start"]))
+    only = config.get("only", "")
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad = name.startswith(only)
+
+    def losses(model: nn.Module, batch: tuple[Tensor, ...], progress: float) -> dict[str, Tensor]:
+        if only:  # batch-norm of the frozen layers must not drift
+            for name, layer in model.named_children():
+                layer.train(name.startswith((only, "dropout")))
+        return landmark_losses(
+            model,
+            batch,
+            progress,
+            alphas=config["alphas"],
+            pose_weight=config["pose_weight"],
+            point_loss=config.get("point_loss", "wing"),
+        )
+
     dataset = CropDataset(
         sets,
         [image for image, _ in photos],
@@ -540,14 +557,7 @@ def fit_landmarks(
     return fit(
         model,
         dataset,
-        lambda m, batch, progress: landmark_losses(
-            m,
-            batch,
-            progress,
-            alphas=config["alphas"],
-            pose_weight=config["pose_weight"],
-            point_loss=config.get("point_loss", "wing"),
-        ),
+        losses,
         lambda m: validate(m, validation, size=size, margin=margin),
         schedule=schedule,
         folder=folder,

@@ -102,17 +102,21 @@ def test_pointing_people_and_signs(data):
     assert (pose.tilt, pose.box) == (30, (45, 45, 115, 115))
 
 
-def test_pointing_targets_are_halfway_between_label_and_stretched_pseudo_label(data):
+def test_pointing_targets_lie_between_label_and_pseudo_label(data):
     """All made photos have one pseudo-label, so that its stretched angles are one constant."""
     poses, rotations = pointing_rotations(data, "train")
-    angles = rotation_to_euler(np.array(rotations))
-    told = np.array([(pose.tilt, pose.pan) for pose in poses])
-    stretched = 2 * angles[:, :2] - told
-    assert np.abs(stretched - stretched[0]).max() < 1e-6
-    assert angles[:, 2] == pytest.approx(3)
+    pitch, yaw, roll = rotation_to_euler(np.array(rotations)).T
+    tilt, pan = np.array([(pose.tilt, pose.pan) for pose in poses]).T
+    assert 2 * pitch - tilt == pytest.approx(np.full(len(poses), 2 * pitch[0] - tilt[0]))
+    # Yaw takes the label only where the head is turned far: at pan 0 and -60 with little tilt not.
+    middle = (abs(pan) <= 60) & (abs(tilt) <= 30)
+    assert yaw[middle] == pytest.approx(np.full(middle.sum(), yaw[middle][0]))
+    constant = 2 * yaw[middle][0]  # pseudo-label and stretched pseudo-label
+    assert 3 * yaw[~middle] - pan[~middle] == pytest.approx(np.full((~middle).sum(), constant))
+    assert roll == pytest.approx(3)
 
 
-def test_pointing_targets_find_labels_that_are_a_stretched_pseudo_label(data):
+def test_pointing_targets_stretch_a_shrunk_pseudo_label(data):
     folder = data / "pointing04"
     rows = list(csv.DictReader((folder / "labels.csv").read_text().splitlines()))
     seen = [(float(r["tilt_deg"]) / 2, float(r["pan_deg"]) / 1.5, 0.0) for r in rows]
@@ -120,9 +124,12 @@ def test_pointing_targets_find_labels_that_are_a_stretched_pseudo_label(data):
     np.savez(folder / "pseudo_labels.npz", name=[r["file"] for r in rows], rotation=rotations)
     poses, rotations = pointing_rotations(data, "val")
     for pose, rotation in zip(poses, rotations, strict=True):
-        pitch, yaw, roll = rotation_to_euler(rotation)
-        assert (pitch, roll) == pytest.approx((pose.tilt, 0), abs=1e-6)
-        assert yaw == pytest.approx(min(pose.pan, 85))  # beyond, Euler angles break
+        pitch, yaw, _ = rotation_to_euler(rotation)
+        assert pitch == pytest.approx(pose.tilt, abs=1e-6)  # here the stretched one is the label
+        if pose.pan == -60:
+            assert yaw == pytest.approx((-40 - 60) / 2)
+        if pose.pan == 90:
+            assert yaw == pytest.approx((60 + 90 + 90) / 3)
 
 
 def test_backgrounds_for_testing_are_never_trained_on(data):
