@@ -2,7 +2,9 @@
 
 import re
 from pathlib import Path
+from shutil import copyfile
 
+import asmnet
 from asmnet.weights import manifest
 
 ROOT = Path(__file__).parent.parent
@@ -20,7 +22,7 @@ def test_length():
 
 def test_the_example_prints_what_is_printed_below_it(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
-    (code,), (output, *_) = blocks("python"), blocks("text")
+    (code, _), (output, *_) = blocks("python"), blocks("text")
     exec(compile(code, "README.md", "exec"), {})  # noqa: S102
     printed = capsys.readouterr().out
     numbers = [[float(n) for n in re.findall(r"-?\d+\.?\d*", text)] for text in (printed, output)]
@@ -28,6 +30,16 @@ def test_the_example_prints_what_is_printed_below_it(capsys, monkeypatch):
     assert len(numbers[0]) == len(numbers[1])
     # Another processor may round the last digit differently.
     assert all(abs(a - b) <= 1 for a, b in zip(*numbers, strict=True))
+
+
+def test_the_other_example_runs(photos, tmp_path, monkeypatch):
+    for name in ("a.jpg", "b.jpg", "crowd.jpg"):
+        copyfile(photos / "apollo11_crew.jpg", tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    namespace = {"asmnet": asmnet}
+    exec(compile(blocks("python")[1], "README.md", "exec"), namespace)  # noqa: S102
+    assert len(namespace["boxes"]) == 3
+    assert namespace["crop"].shape == (112, 112, 3)
 
 
 def test_figures_are_the_manifest_s():
