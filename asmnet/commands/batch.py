@@ -10,17 +10,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from asmnet.analyzer import LANDMARK_COUNTS
 from asmnet.batch import FORMATS, BatchOptions, Progress, run_batch, state_path
 from asmnet.commands.options import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_USAGE,
+    add_face_options,
     positive,
-    score,
 )
-from asmnet.detector import DEFAULT_MIN_SCORE
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.sources import STANDARD_INPUT, image_files, split_pattern
 
@@ -61,16 +59,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--crop-size", type=positive, default=112, metavar="N", help="pixels a side (112)"
     )
-    parser.add_argument(
-        "--landmarks", type=int, choices=LANDMARK_COUNTS, default=68, help="points a face (68)"
-    )
-    parser.add_argument(
-        "--min-score", type=score, default=DEFAULT_MIN_SCORE, metavar="S",
-        help=f"leave out faces below this score, 0-1 ({DEFAULT_MIN_SCORE})",
-    )  # fmt: skip
-    parser.add_argument(
-        "--max-faces", type=positive, metavar="N", help="keep the N best faces of each photo"
-    )
+    add_face_options(parser)
     parser.set_defaults(run=run)
 
 

@@ -10,9 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from asmnet.analyzer import LANDMARK_COUNTS, FaceAnalyzer
-from asmnet.commands.options import EXIT_FAILED, EXIT_OK, EXIT_USAGE, positive, score
-from asmnet.detector import DEFAULT_MIN_SCORE
+from asmnet.analyzer import FaceAnalyzer
+from asmnet.commands.options import EXIT_FAILED, EXIT_OK, EXIT_USAGE, add_face_options, positive
 from asmnet.draw import draw_faces
 from asmnet.errors import ImageError
 from asmnet.image import load_image
@@ -29,16 +28,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "clockwise. Exit code: 0 done, with faces or none; 1 a file failed; 2 wrong use.",
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="image files")
-    parser.add_argument(
-        "--landmarks", type=int, choices=LANDMARK_COUNTS, default=68, help="points a face (68)"
-    )
-    parser.add_argument(
-        "--min-score", type=score, default=DEFAULT_MIN_SCORE, metavar="S",
-        help=f"leave out faces below this score, 0-1 ({DEFAULT_MIN_SCORE})",
-    )  # fmt: skip
-    parser.add_argument(
-        "--max-faces", type=positive, metavar="N", help="keep the N best faces of each photo"
-    )
+    add_face_options(parser)
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="threads of one run (all cores)"
     )

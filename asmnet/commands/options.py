@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from asmnet.analyzer import LANDMARK_COUNTS
+from asmnet.detector import DEFAULT_MIN_SCORE
+
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
@@ -21,3 +24,17 @@ def positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected a positive whole number, got {text}")
     return value
+
+
+def add_face_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that decide which faces of a photo are returned, and with which points."""
+    parser.add_argument(
+        "--landmarks", type=int, choices=LANDMARK_COUNTS, default=68, help="points a face (68)"
+    )
+    parser.add_argument(
+        "--min-score", type=score, default=DEFAULT_MIN_SCORE, metavar="S",
+        help=f"leave out faces below this score, 0-1 ({DEFAULT_MIN_SCORE})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-faces", type=positive, metavar="N", help="keep the N best faces of each photo"
+    )
