@@ -19,7 +19,7 @@ def test_the_key_points_land_on_the_template(face):
         transform = asmnet.align_transform(face, size=size)
         keypoints = transform.apply(face.scheme.keypoints @ face.landmarks)
         # A similarity cannot fit five points of a real face exactly.
-        assert np.abs(keypoints - size * ARCFACE_TEMPLATE).max() < 0.05 * size
+        assert np.abs(keypoints - size * ARCFACE_TEMPLATE).max() < 0.07 * size
 
 
 def test_the_transform_is_a_similarity_and_exact_where_it_can_be(face):

@@ -217,5 +217,6 @@ def test_plain_onnxruntime_needs_nothing_else():
     path = weights.PACKAGE / weights.manifest()["asmnet-68"].file
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     size = session.get_inputs()[0].shape[1]
-    landmarks, rotation = session.run(None, {"images": np.zeros((3, size, size, 3), np.uint8)})
+    names = ["landmarks", "rotation"]
+    landmarks, rotation = session.run(names, {"images": np.zeros((3, size, size, 3), np.uint8)})
     assert (landmarks.shape, rotation.shape) == ((3, 68, 2), (3, 3, 3))
