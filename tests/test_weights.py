@@ -89,7 +89,9 @@ def test_a_lost_file(installed):
 
 
 def test_unknown_names_list_the_known():
-    with pytest.raises(WeightsNotFoundError, match=r"asmnet-face, yunet, hf://.*, or the path"):
+    with pytest.raises(
+        WeightsNotFoundError, match=r"asmnet-face, asmnet-paper-68, yunet, hf://.*, or the path"
+    ):
         asmnet.FaceDetector("no-such-net")
 
 

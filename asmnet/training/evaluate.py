@@ -70,7 +70,8 @@ def run(options: argparse.Namespace) -> int:
         landmarker = FaceLandmarker() if options.what == "detector" else FaceLandmarker(name)
         write_picture(options.sheet, contact_sheet(options.data, detector, landmarker))
     if options.update_manifest:
-        extra = f" --set {options.set}" if options.set is not None else ""
+        extra = f" --weights {options.weights}" if options.weights is not None else ""
+        extra += f" --set {options.set}" if options.set is not None else ""
         extra += " --pupil" if options.pupil else ""
         extra += " --yunet YUNET.onnx" if options.yunet is not None else ""
         _store(name, tables[name], f"asmnet-train evaluate {options.what} --data DATA{extra}")
