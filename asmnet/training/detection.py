@@ -297,7 +297,7 @@ def detection_loss(
     Box: generalised IoU.
     """
     raw = flatten(outputs).float()
-    centres, strides = (torch.from_numpy(v).float() for v in cells(size))
+    centres, strides = (torch.from_numpy(v).float().to(raw.device) for v in cells(size))
     positive = labels == 1
     count = positive.sum().clamp(min=1)
     predicted_boxes, predicted_points = decode(raw, centres, strides)
@@ -435,10 +435,13 @@ def validate(model: nn.Module, scenes: list[Scene]) -> dict[str, float]:
     is the threshold at which two photos in fifty show a false face.
     """
     found, ious, faces, false_scores = 0, 0.0, 0, []
+    device = next(model.parameters()).device
     for scene in scenes:
         size = scene.image.shape[0]
         centres, strides = (torch.from_numpy(v).float() for v in cells(size))
-        raw = flatten(model(images_to_input(torch.from_numpy(scene.image)[None])))[0]
+        raw = flatten(model(images_to_input(torch.from_numpy(scene.image)[None].to(device))))[
+            0
+        ].cpu()
         boxes, _ = decode(raw, centres, strides)
         scores = raw[:, 0].sigmoid()
         if not len(scene.boxes):
