@@ -1,8 +1,10 @@
 """Photos and analyzers that the tests share."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fake_hub import FakeHub
 
 import asmnet
 
@@ -19,3 +21,11 @@ def photos() -> Path:
 def analyzer() -> asmnet.FaceAnalyzer:
     """One analyzer for all tests; it keeps no state."""
     return asmnet.FaceAnalyzer(threads=1)
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    """An empty hub on loopback."""
+    hub = FakeHub()
+    yield hub
+    hub.close()

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_hub import TOKEN, FakeHub
+from fake_hub import TOKEN
 
 import asmnet
 from asmnet import weights
@@ -54,13 +54,6 @@ def manifest_bytes(*records):
 
 def repository(content):
     return {weights.MANIFEST: manifest_bytes(record(content)), FILE: content}
-
-
-@pytest.fixture
-def hub():
-    hub = FakeHub()
-    yield hub
-    hub.close()
 
 
 @pytest.fixture

@@ -8,20 +8,13 @@ import sys
 
 import pytest
 import yaml
-from fake_hub import TOKEN, FakeHub
+from fake_hub import TOKEN
 
 from asmnet import weights
 from asmnet.training.publish import PublishError, publish
 
 REPO = "team/nets"
 NAMES = ("asmnet-68", "asmnet-face")
-
-
-@pytest.fixture
-def hub():
-    hub = FakeHub()
-    yield hub
-    hub.close()
 
 
 @pytest.fixture

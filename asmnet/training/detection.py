@@ -133,9 +133,7 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
         patch = self.hard[rng.integers(len(self.hard))]
         middle = np.array(patch.shape[1::-1]) / 2
         scale = np.exp(rng.uniform(*np.log([24.0, 300.0]))) / max(patch.shape[:2])
-        shrink = 1.0
-        while scale / shrink < 0.5 and min(patch.shape[:2]) > 8:
-            patch, shrink = shrink_by_half(patch), shrink / 2
+        patch, shrink = _shrunk(patch, scale)
         turn = cv2.getRotationMatrix2D(middle.tolist(), rng.normal(0, 15), scale)
         shift = rng.uniform(0, self.size, size=2) - middle
         matrix = np.column_stack([turn[:, :2], turn[:, 2] + shift])
@@ -151,10 +149,7 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
         box = points_box(photo.outlines[rng.integers(len(photo.outlines))])
         wanted = np.exp(rng.uniform(*np.log(face_sizes)))
         scale = min(wanted / (box[2:] - box[:2]).max(), 3.0)
-        shrink = 1.0
-        while scale / shrink < 0.5 and min(image.shape[:2]) > 8:  # average, or thin lines vanish
-            image = shrink_by_half(image)
-            shrink /= 2
+        image, shrink = _shrunk(image, scale)
         angle = np.radians(
             rng.uniform(-50, 50) if rng.random() < self.turned_share else rng.normal(0, 8)
         )
@@ -180,6 +175,17 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
                 occlude(tile, inside, texture, rng)
             faces.append((outline, _affine(matrix, keypoints), usable))
         return faces
+
+
+def _shrunk(image: ImageArray, scale: float) -> tuple[ImageArray, float]:
+    """The image halved as often as a warp by ``scale`` leaves a factor of at least about 1/2.
+
+    Halving averages where the warp alone would skip thin lines. Returns the total factor too.
+    """
+    shrink = 1.0
+    while scale / shrink < 0.5 and min(image.shape[:2]) > 8:
+        image, shrink = shrink_by_half(image), shrink / 2
+    return image, shrink
 
 
 def _warp(
@@ -439,9 +445,8 @@ def validate(model: nn.Module, scenes: list[Scene]) -> dict[str, float]:
     for scene in scenes:
         size = scene.image.shape[0]
         centres, strides = (torch.from_numpy(v).float() for v in cells(size))
-        raw = flatten(model(images_to_input(torch.from_numpy(scene.image)[None].to(device))))[
-            0
-        ].cpu()
+        image = torch.from_numpy(scene.image)[None].to(device)
+        raw = flatten(model(images_to_input(image)))[0].cpu()
         boxes, _ = decode(raw, centres, strides)
         scores = raw[:, 0].sigmoid()
         if not len(scene.boxes):

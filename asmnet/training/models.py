@@ -144,7 +144,6 @@ class LandmarkNet(LandmarkModel):
     fuses both.
     """
 
-    STRIDE = 4
     EXTRAS = ("spread",)
 
     def __init__(self, points: int, dropout: float) -> None:

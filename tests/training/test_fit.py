@@ -137,17 +137,10 @@ def test_the_crop_of_training_is_the_crop_of_inference(photos, monkeypatch):
     assert np.array_equal(seen[0][0], crop_image(image, transform))
 
 
-def test_augmented_landmarks_stay_on_their_pixels():
-    """Bright dots at the points are still under the points after every geometric change."""
-    rng = np.random.default_rng(0)
-    image = np.zeros((200, 200, 3), np.uint8)
-    points = np.random.default_rng(1).uniform(70, 130, (68, 2))
-    for x, y in points:
-        cv2.circle(image, (round(x), round(y)), 2, (255, 255, 255), -1)
-    face = landmarks.TrainingFace(image, points, points, points, np.eye(3), np.zeros(4), 0.0)
-    dataset = landmarks.CropDataset(
+def dataset_of(face):
+    return landmarks.CropDataset(
         {"300w": [face]},
-        [image],
+        [face.image],
         size=112,
         margin=1.25,
         late_epoch=1,
@@ -156,6 +149,17 @@ def test_augmented_landmarks_stay_on_their_pixels():
         length=1,
         seed=0,
     )
+
+
+def test_augmented_landmarks_stay_on_their_pixels():
+    """Bright dots at the points are still under the points after every geometric change."""
+    rng = np.random.default_rng(0)
+    image = np.zeros((200, 200, 3), np.uint8)
+    points = np.random.default_rng(1).uniform(70, 130, (68, 2))
+    for x, y in points:
+        cv2.circle(image, (round(x), round(y)), 2, (255, 255, 255), -1)
+    face = landmarks.TrainingFace(image, points, points, points, np.eye(3), np.zeros(4), 0.0)
+    dataset = dataset_of(face)
     dark = 0
     for _ in range(30):
         transform, _ = landmarks._random_crop(face, 112, dataset.margin, 1.0, rng)
@@ -175,17 +179,7 @@ def test_mirrored_samples_keep_the_scheme(data):
     points[27] = [90, 60]
     image = np.zeros((200, 200, 3), np.uint8)
     face = landmarks.TrainingFace(image, points, points, points, np.eye(3), np.zeros(4), 0.0)
-    dataset = landmarks.CropDataset(
-        {"300w": [face]},
-        [image],
-        size=112,
-        margin=1.25,
-        late_epoch=1,
-        hardness=1.0,
-        late_hardness=0.5,
-        length=1,
-        seed=0,
-    )
+    dataset = dataset_of(face)
     for _ in range(20):
         _, mapped, _, _ = dataset.sample(face, rng)
         # The subject's right eye is left of the left eye unless the crop is upside down.
