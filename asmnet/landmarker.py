@@ -97,10 +97,9 @@ class FaceLandmarker:
             CropTransform.from_bbox(box, self._crop_size, margin=self._crop_margin, angle=angle)
             for box, angle in zip(boxes, angles, strict=True)
         ]
-        # A third output, the points' spread, is of no use here yet.
-        landmarks, rotations, *_ = self._session.run(
-            np.stack([crop_image(pixels, transform) for transform in transforms])
-        )
+        crops = np.stack([crop_image(pixels, transform) for transform in transforms])
+        outputs = dict(zip(self._session.output_names, self._session.run(crops), strict=True))
+        confidence, presence = outputs.get("confidence"), outputs.get("presence")
         return [
             Face(
                 bbox=box.astype(np.float32),
@@ -109,11 +108,16 @@ class FaceLandmarker:
                 scheme=self.scheme,
                 # The crop was turned by -angle, so the head in the image is turned by +angle.
                 pose=HeadPose.from_rotation(roll_matrix(angle) @ rotation),
+                confidence=None if confidence is None else confidence[i],
+                presence=None if presence is None else float(presence[i]),
             )
-            for box, angle, transform, points, rotation in zip(
-                boxes, angles, transforms, landmarks, rotations, strict=True
+            for i, (box, angle, transform, points, rotation) in enumerate(
+                zip(
+                    boxes, angles, transforms, outputs["landmarks"], outputs["rotation"],
+                    strict=True,
+                )
             )
-        ]
+        ]  # fmt: skip
 
 
 def _check_boxes(bboxes: ArrayLike) -> FloatArray:

@@ -106,6 +106,12 @@ class Face:
             corner: the first pixel has its centre at (0.5, 0.5). Points may lie outside of it.
         scheme: what each of the N points is.
         pose: where the head is turned.
+        confidence: (N,) float32, 0–1: the chance that a point lies within a fortieth of the
+            longer side of the face's box of where a person would put it, as calibrated on
+            validation photos. Covered points have less. None where the weights cannot tell.
+        presence: 0–1, the chance that the box holds a face at all, calibrated likewise against
+            backgrounds and boxes beside faces. None where the weights cannot tell.
+        track_id: number of the face in its stream, from `asmnet.FaceTracker`; None elsewhere.
     """
 
     bbox: Float32Array
@@ -113,6 +119,9 @@ class Face:
     landmarks: Float32Array
     scheme: LandmarkScheme
     pose: HeadPose
+    confidence: Float32Array | None = None
+    presence: float | None = None
+    track_id: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Built-in types only, ready for ``json.dumps``."""
@@ -122,11 +131,14 @@ class Face:
             "scheme": self.scheme.name,
             "landmarks": self.landmarks.tolist(),
             "pose": self.pose.to_dict(),
+            "confidence": None if self.confidence is None else self.confidence.tolist(),
+            "presence": self.presence,
+            "track_id": self.track_id,
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Face:
-        """The inverse of `to_dict`.
+        """The inverse of `to_dict`; confidence, presence and track_id may be missing.
 
         Raises:
             InvalidInputError: a key is missing, or a value has another type or shape.
@@ -135,23 +147,32 @@ class Face:
         if name not in SCHEMES:
             raise InvalidInputError(f"scheme: expected one of {', '.join(SCHEMES)}, got {name!r}")
         scheme = SCHEMES[name]
+        confidence, presence, track_id = (
+            values.get(key) for key in ("confidence", "presence", "track_id")
+        )
         return cls(
             bbox=_array(values, "bbox", (4,)),
             score=None if _value(values, "score") is None else _number(values, "score"),
             landmarks=_array(values, "landmarks", (len(scheme), 2)),
             scheme=scheme,
             pose=HeadPose.from_dict(_value(values, "pose")),
+            confidence=None if confidence is None else _array(values, "confidence", (len(scheme),)),
+            presence=None if presence is None else _number(values, "presence"),
+            track_id=None if track_id is None else int(_number(values, "track_id")),
         )
 
     def to_68(self) -> Face:
         """The same face with 300W's 68 points: itself, or mapped from WFLW's 98.
 
-        See `asmnet.schemes.WFLW_TO_IBUG`.
+        See `asmnet.schemes.WFLW_TO_IBUG`; a point between others has their mean confidence.
         """
         if self.scheme is not WFLW_98:
             return self
         landmarks = (WFLW_TO_IBUG @ self.landmarks).astype(np.float32)
-        return replace(self, landmarks=landmarks, scheme=IBUG_68)
+        confidence = self.confidence
+        if confidence is not None:
+            confidence = (WFLW_TO_IBUG @ confidence).astype(np.float32)
+        return replace(self, landmarks=landmarks, scheme=IBUG_68, confidence=confidence)
 
 
 def _value(values: Mapping[str, Any], name: str) -> Any:

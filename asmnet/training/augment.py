@@ -1,4 +1,4 @@
-"""Random changes of colour and quality, with an explicit generator, on RGB uint8 arrays."""
+"""Random changes of RGB uint8 arrays, and boxes without a face, with an explicit generator."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import numpy as np
 
 from asmnet.geometry import CropTransform, FloatArray
 from asmnet.image import ImageArray
+
+# A box that is off its face by this many of its longer sides, or more, has lost it. By how far it
+# may be off and still hold it is the error of the boxes in training, mostly below 0.3.
+LOST_SHIFT = 0.7
 
 
 def photometric(image: ImageArray, rng: np.random.Generator) -> ImageArray:
@@ -97,3 +101,18 @@ def occlude(
     column = int(rng.integers(0, texture.shape[1] - side // 2))
     piece = texture[row : row + side // 2, column : column + side // 2]
     target[:] = cv2.resize(piece, target.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def background_box(photo: ImageArray, rng: np.random.Generator) -> FloatArray:
+    """A square (4,) xyxy inside of a photo, between 0.2 and 0.9 of its shorter side."""
+    extent = np.array(photo.shape[1::-1])
+    side = rng.uniform(0.2, 0.9) * extent.min()
+    corner = rng.uniform(0, extent - side)
+    return np.concatenate([corner, corner + side])
+
+
+def lost_box(box: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """A face's box (4,) xyxy that has slipped off it, by up to 1.5 of its longer sides."""
+    direction, distance = rng.uniform(0, 2 * np.pi), rng.uniform(LOST_SHIFT, 1.5)
+    shift = distance * np.array([np.cos(direction), np.sin(direction)])
+    return np.asarray(box + np.tile(shift * (box[2:] - box[:2]).max(), 2))

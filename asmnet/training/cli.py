@@ -43,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--best", action="store_true", help="the best validated epoch, not the last"
     )
-    export.add_argument("--data", type=Path, help="check the network on validation photos of this")
+    export.add_argument(
+        "--data", type=Path, help="check and calibrate the network on validation photos of this"
+    )
     export.add_argument("--fp16", action="store_true", help="also NAME-fp16, half the size")
     export.add_argument(
         "--int8", action="store_true", help="also NAME-int8, calibrated on training photos"
@@ -70,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     table.set_defaults(run=_table)
 
     evaluate = commands.add_parser("evaluate", help="score weights on test sets")
-    evaluate.add_argument("what", choices=("detector", "landmarks", "pose"))
+    evaluate.add_argument("what", choices=("detector", "landmarks", "pose", "robustness"))
     evaluate.add_argument("--data", type=Path, required=True, help="root of the data folders")
     evaluate.add_argument("--weights", help="a name or an ONNX file (default: the bundled ones)")
     evaluate.add_argument(
@@ -83,8 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", type=Path, help="write the figures there too")
     evaluate.add_argument(
         "--report", type=Path, metavar="DIR",
-        help="write figures.json and table.md there, and of landmarks ced.png, "
-        "error_per_point.png and worst.png (24 faces)",
+        help="write figures.json and table.md there; of landmarks also ced.png, "
+        "error_per_point.png and worst.png (24 faces), of robustness reliability.png",
     )  # fmt: skip
     evaluate.add_argument("--update-manifest", action="store_true", help="store the figures")
     evaluate.add_argument("--sheet", type=Path, help="draw a contact sheet of 24 test photos")

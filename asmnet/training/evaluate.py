@@ -26,12 +26,14 @@ from asmnet.training.evaluate_landmarks import (
     set_figures,
 )
 from asmnet.training.evaluate_pose import pointing_faces, pointing_figures, pose_tables
+from asmnet.training.evaluate_robustness import robustness_figures
 from asmnet.training.manifest import read_record, write_record
 from asmnet.training.metrics import nme
 from asmnet.training.readers import read_300w_test
 from asmnet.training.report import (
     draw_error_curves,
     draw_point_errors,
+    draw_reliability,
     face_tile,
     markdown,
     sheet,
@@ -41,7 +43,12 @@ from asmnet.training.report import (
 from asmnet.training.timing import best_ms
 from asmnet.weights import MANIFEST, PACKAGE
 
-BUNDLED = {"detector": "asmnet-face", "landmarks": "asmnet-68", "pose": "asmnet-68"}
+BUNDLED = {
+    "detector": "asmnet-face",
+    "landmarks": "asmnet-68",
+    "pose": "asmnet-68",
+    "robustness": "asmnet-68",
+}
 COMMON = "300W common"
 
 
@@ -50,11 +57,14 @@ def run(options: argparse.Namespace) -> int:
     name = options.weights or BUNDLED[options.what]
     if options.what != "landmarks" and (options.set is not None or options.pupil):
         raise InvalidInputError(f"--set, --pupil: expected with landmarks, got {options.what}")
-    scores = None
+    scores = reliability = None
     if options.what == "detector":
         tables = detector_tables(name, options.data, options.yunet)
     elif options.what == "pose":
         tables = pose_tables(name, options.data)
+    elif options.what == "robustness":
+        figures, reliability = robustness_figures(name, options.data)
+        tables = {name: figures}
     else:
         figures, scores = _landmarks(name, options.data, options.set, pupil=options.pupil)
         tables = {name: figures}
@@ -65,6 +75,8 @@ def run(options: argparse.Namespace) -> int:
         write_tables(options.report, tables)
         if scores is not None:
             _draw_report(options.report, scores)
+        if reliability is not None:
+            draw_reliability(options.report / "reliability.png", reliability.bins())
     if options.sheet is not None:
         detector = FaceDetector(name) if options.what == "detector" else FaceDetector()
         landmarker = FaceLandmarker() if options.what == "detector" else FaceLandmarker(name)

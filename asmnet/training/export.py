@@ -17,9 +17,10 @@ import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
-from asmnet.errors import AsmnetError
+from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.image import ImageArray, letterbox, load_image
 from asmnet.schemes import IBUG_68
+from asmnet.training.calibrate import Calibration, calibrate
 from asmnet.training.count import count_multiply_adds
 from asmnet.training.datasets import read_detection
 from asmnet.training.labels import LabelError
@@ -48,21 +49,22 @@ class _Detector(nn.Module):
 
 
 class _Landmarker(nn.Module):
-    """Landmarks, and spreads where the network has them, in pixels of the crop; presence as 0–1."""
+    """What users read: landmarks in pixels of the crop, and probabilities."""
 
-    def __init__(self, model: LandmarkModel) -> None:
+    def __init__(self, model: LandmarkModel, calibration: Calibration | None) -> None:
         super().__init__()
         self.model = model
-        self.extras = model.EXTRAS
+        self.calibration = calibration
+        spread = calibration is not None
+        self.extras = ("confidence", "presence") if spread else model.EXTRAS
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         landmarks, rotation, *extras = self.model(images_to_input(images))
-        side = images.shape[1]
-        ready = (
-            extra.sigmoid() if name == "presence" else extra * side
-            for name, extra in zip(self.extras, extras, strict=True)
-        )
-        return (landmarks * side, rotation, *ready)
+        if self.calibration is not None:
+            logs = extras[0].log()
+            lines = ((self.calibration.confidence, logs), (self.calibration.presence, logs.mean(1)))
+            extras = [offset + slope * values for (offset, slope), values in lines]
+        return (landmarks * images.shape[1], rotation, *(logit.sigmoid() for logit in extras))
 
 
 def export(
@@ -85,11 +87,12 @@ def export(
         config_path: the config's file, named in the record.
         best: take the best validated epoch, not the last one.
         data: root of the data folders: compare the two networks on validation photos, not on
-            noise.
+            noise. A network that tells its points' spread needs it: its confidence and presence
+            are calibrated there, see :mod:`asmnet.training.calibrate`.
 
     Raises:
         ParityError: ONNX Runtime's results differ from PyTorch's.
-        InvalidInputError: the run has no such weights.
+        InvalidInputError: the run has no such weights, or ``data`` is needed.
     """
     size = config["size"]
     metadata = {"task": config["task"], "training_config": config_name(config_path)}
@@ -99,8 +102,14 @@ def export(
     model = load_average(network(config), run, best=best)
     dynamic: dict[str, dict[int, str]] = {"images": {0: "n"}}
     if isinstance(model, LandmarkModel):
-        wrapped: nn.Module = _Landmarker(model)
-        outputs = ["landmarks", "rotation", *model.EXTRAS]
+        calibration = None
+        if "spread" in model.EXTRAS:
+            if data is None:
+                raise InvalidInputError(f"{name}: expected data to calibrate its confidence with")
+            calibration = calibrate(model, config, data)
+        landmarker = _Landmarker(model, calibration)
+        wrapped: nn.Module = landmarker
+        outputs = ["landmarks", "rotation", *landmarker.extras]
         dynamic |= {o: {0: "n"} for o in outputs}
         metadata |= {
             "scheme": IBUG_68.name,

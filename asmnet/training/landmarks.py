@@ -28,7 +28,7 @@ from asmnet.geometry import (
 from asmnet.image import ImageArray, crop_image, load_image
 from asmnet.schemes import IBUG_68
 from asmnet.training.asm import ActiveShapeModel
-from asmnet.training.augment import occlude, photometric, sheared
+from asmnet.training.augment import background_box, lost_box, occlude, photometric, sheared
 from asmnet.training.datasets import (
     Split,
     ellipse,
@@ -47,10 +47,6 @@ from asmnet.training.models import LandmarkModel, landmark_model
 # matter more than variety.
 EARLY_MIXTURE = {"300w": 0.5, "300w_lp_ibug": 0.17, "youtube_faces": 0.18, "pointing04": 0.15}
 LATE_MIXTURE = {"300w": 0.72, "300w_lp_ibug": 0.1, "youtube_faces": 0.06, "pointing04": 0.12}
-
-# A crop that is off its face by this many of the box's sides, or more, has lost it. By how far it
-# may be off and still hold it is the error of the boxes in training, mostly below 0.3.
-LOST_SHIFT = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,16 +146,10 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         """A crop of a background, or one beside a face: what a tracker sees that has lost it."""
         if self.backgrounds and rng.random() < 0.5:
             photo = self.backgrounds[int(rng.integers(len(self.backgrounds)))]
-            extent = np.array(photo.shape[1::-1])
-            side = rng.uniform(0.2, 0.9) * extent.min()
-            corner = rng.uniform(0, extent - side)
-            box = np.concatenate([corner, corner + side])
+            box = background_box(photo, rng)
         else:
             face = self._face(rng)
-            photo = face.image
-            direction, distance = rng.uniform(0, 2 * np.pi), rng.uniform(LOST_SHIFT, 1.5)
-            shift = distance * np.array([np.cos(direction), np.sin(direction)])
-            box = _shifted(points_box(face.outline), shift)
+            photo, box = face.image, lost_box(points_box(face.outline), rng)
         crop = CropTransform.from_bbox(box, self.size, margin=self.margin, angle=rng.normal(0, 12))
         return photometric(crop_image(photo, crop), rng)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -55,6 +55,26 @@ def draw_error_curves(path: Path, errors: Mapping[str, FloatArray], limit: float
     axes.set(xlim=(0, limit), ylim=(0, 100), xlabel="NME %", ylabel="faces %")
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
+    figure.savefig(path, dpi=120)
+
+
+def draw_reliability(path: Path, bins: Sequence[tuple[float, float, int]]) -> None:
+    """How often points of a confidence are right.
+
+    ``bins`` has mean confidence, share of right points and number of points of each step.
+    """
+    from matplotlib.figure import Figure  # here: slow to import
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    confidence, right, count = np.array(bins).T
+    axes.plot([0, 1], [0, 1], color="lightgrey", zorder=0)
+    axes.scatter(confidence, right, s=8 + 400 * count / count.sum(), zorder=2)
+    axes.plot(confidence, right, alpha=0.4)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.set(xlabel="confidence", ylabel="share of points that are right")
+    axes.set_title("Reliability; the dot's area is the share of the points", fontsize="medium")
+    axes.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
 
 

@@ -61,6 +61,27 @@ def test_detector_table(scored, tmp_path, capsys):
     assert "| 300W common, recall % | 100.00 |" in capsys.readouterr().out
 
 
+def test_robustness_table_and_reliability(scored, tmp_path):
+    assert main(["evaluate", "robustness", "--data", str(scored), "--report", str(tmp_path)]) == 0
+    figures = json.loads((tmp_path / "figures.json").read_text())["asmnet-68"]
+    assert figures["300W common, label box, NME %"] < 4
+    assert figures["300W common, box ±15 %, NME %"] < 8
+    assert figures["300W common, turned by 30°, lost"] == 0
+    assert figures["300W common, turned by 30°, NME %"] < 5
+    assert figures["presence, faces against backgrounds, AUC"] == 1
+    assert figures["confidence, fall of a covered mouth's points"] > 0.1
+    assert (tmp_path / "reliability.png").stat().st_size > 5000
+
+
+def test_networks_without_confidence_have_the_other_figures(scored, tmp_path):
+    arguments = ["evaluate", "robustness", "--weights", "asmnet-paper-68", "--data", str(scored)]
+    assert main([*arguments, "--report", str(tmp_path)]) == 0
+    figures = json.loads((tmp_path / "figures.json").read_text())["asmnet-paper-68"]
+    assert figures["300W common, box ±15 %, NME %"] > 0
+    assert not any(name.startswith(("presence", "confidence")) for name in figures)
+    assert not (tmp_path / "reliability.png").exists()
+
+
 def test_landmark_table_sheet_and_manifest(scored, tmp_path, monkeypatch):
     package = tmp_path / "package"
     shutil.copytree(weights_module.PACKAGE / "weights", package / "weights")

@@ -250,7 +250,7 @@ def test_the_sample_that_training_sees_is_the_crop_of_inference(photos, monkeypa
     """The whole way of a sample, with all randomness switched off."""
     landmarker = FaceLandmarker()
     seen = []
-    outputs = [np.zeros((1, 68, 2)), np.eye(3)[None]]
+    outputs = [np.zeros((1, 68, 2)), np.eye(3)[None], np.zeros((1, 68)), np.zeros(1)]
     monkeypatch.setattr(landmarker._session, "run", lambda crops: seen.append(crops) or outputs)
     monkeypatch.setattr(landmarks, "photometric", lambda image, _: image)
     face = training_face(photos)

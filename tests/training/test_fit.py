@@ -59,7 +59,8 @@ def train_and_export(name: str, data: Path, folder: Path) -> Path:
     config.write_text(CONFIGS[name] + SCHEDULE)
     run = folder / "run"
     assert main(["fit", str(config), "--data", str(data), "--out", str(run)]) == 0
-    assert main(["export", str(config), "--run", str(run), "--out", str(folder)]) == 0
+    arguments = ["--run", str(run), "--out", str(folder), "--data", str(data)]
+    assert main(["export", str(config), *arguments]) == 0
     assert (run / "log.csv").read_text().count("\n") == 2
     assert (run / "curve.png").exists()
     record = json.loads((folder / "weights_manifest.json").read_text())["weights"][0]
@@ -78,6 +79,18 @@ def test_landmarker_from_data_to_use(data, tmp_path, photos):
     (face,) = landmarker.predict(photos / "astronaut.png", [[181, 88, 268, 179]])
     # After two steps it still gives the mean shape, in the right place.
     assert np.abs(face.landmarks.mean(axis=0) - [223, 140]).max() < 25
+    assert face.confidence.shape == (68,)
+    assert 0 <= face.confidence.min() <= face.confidence.max() <= 1
+    assert 0 <= face.presence <= 1
+
+
+def test_spreads_need_photos_to_become_confidences(data, tmp_path, capsys):
+    config = tmp_path / "tiny-68.toml"
+    config.write_text(CONFIGS["tiny-68"] + SCHEDULE)
+    run = tmp_path / "run"
+    assert main(["fit", str(config), "--data", str(data), "--out", str(run)]) == 0
+    assert main(["export", str(config), "--run", str(run), "--out", str(tmp_path)]) == 1
+    assert "expected data to calibrate" in capsys.readouterr().err
 
 
 class Counting(torch.utils.data.Dataset):
@@ -124,10 +137,10 @@ def test_resuming_after_a_kill_gives_the_weights_of_an_unbroken_run(tmp_path):
 def test_the_crop_of_training_is_the_crop_of_inference(photos, monkeypatch):
     image = load_image(photos / "astronaut.png")
     landmarker = FaceLandmarker()
-    seen = []
+    seen, nothing = [], [np.zeros((1, 68, 2)), np.eye(3)[None], np.zeros((1, 68)), np.zeros(1)]
     monkeypatch.setattr(
         landmarker._session, "run",
-        lambda crops: seen.append(crops) or [np.zeros((1, 68, 2)), np.eye(3)[None]],
+        lambda crops: seen.append(crops) or nothing,
     )  # fmt: skip
     outline = np.array([[181.0, 88], [268, 179]])
     landmarker.predict(image, [outline.ravel()])
