@@ -5,15 +5,18 @@ The columns, in this order:
 ====================  ==============================================================
 file                  as the source names it
 face                  from 0 on, best score first; null in the row of a failed file
-score                 0–1, four decimals
+score                 0–1, four decimals, of the detector
+presence              0–1, four decimals, of the landmark network: is this a face at all
 x0, y0, x1, y1        the box in pixels, two decimals, as all numbers from here on
 pitch, yaw, roll      degrees
 scheme                layout of the points, "ibug68" or "wflw98"
 landmarks             x, y of each point in pixels; in CSV landmark_0_x, landmark_0_y, …
+confidence            0–1, two decimals, of each point; in CSV confidence_0, confidence_1, …
 error                 why the file failed; null in the row of a face
 ====================  ==============================================================
 
 A photo without a face has no row, a file that failed has one, with nothing but file and error.
+Presence and confidence are null for weights that do not give them.
 """
 
 from __future__ import annotations
@@ -26,13 +29,13 @@ from pathlib import Path
 from typing import Any
 
 from asmnet.errors import InvalidInputError
-from asmnet.types import Face
+from asmnet.types import Face, Float32Array
 
 Row = dict[str, Any]
 
 COLUMNS = (
-    "file", "face", "score", "x0", "y0", "x1", "y1", "pitch", "yaw", "roll", "scheme",
-    "landmarks", "error",
+    "file", "face", "score", "presence", "x0", "y0", "x1", "y1", "pitch", "yaw", "roll", "scheme",
+    "landmarks", "confidence", "error",
 )  # fmt: skip
 # Rows that become one row group of a Parquet file: about 10 MB as Python objects.
 ROW_GROUP = 2000
@@ -45,10 +48,12 @@ def face_rows(file: str, faces: Sequence[Face]) -> list[Row]:
             "file": _printable(file),
             "face": index,
             "score": None if face.score is None else round(face.score, 4),
+            "presence": None if face.presence is None else round(face.presence, 4),
             **_rounded(("x0", "y0", "x1", "y1"), face.bbox.tolist()),
             **_rounded(("pitch", "yaw", "roll"), (face.pose.pitch, face.pose.yaw, face.pose.roll)),
             "scheme": face.scheme.name,
-            "landmarks": [round(value, 2) for value in face.landmarks.ravel().tolist()],
+            "landmarks": _hundredths(face.landmarks),
+            "confidence": None if face.confidence is None else _hundredths(face.confidence),
             "error": None,
         }
         for index, face in enumerate(faces)
@@ -71,6 +76,7 @@ def arrow_schema() -> Any:
     types = dict.fromkeys(COLUMNS, pa.float64())
     types.update(file=pa.string(), scheme=pa.string(), error=pa.string())
     types.update(face=pa.int32(), landmarks=pa.list_(pa.float64()))
+    types.update(confidence=pa.list_(pa.float64()))
     return pa.schema(list(types.items()))
 
 
@@ -90,12 +96,14 @@ def write_csv(rows: Iterable[Row], path: Path, *, points: int) -> None:
     """The rows as a CSV file with a header, nulls as empty fields; ``points`` landmarks a face."""
     first, last = COLUMNS[: COLUMNS.index("landmarks")], "error"
     names = [f"landmark_{i}_{axis}" for i in range(points) for axis in "xy"]
+    chances = [f"confidence_{i}" for i in range(points)]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*first, *names, last])
+        writer.writerow([*first, *names, *chances, last])
         for row in rows:
             landmarks = row["landmarks"] or [None] * len(names)
-            writer.writerow([*(row[name] for name in first), *landmarks, row[last]])
+            confidence = row["confidence"] or [None] * len(chances)
+            writer.writerow([*(row[name] for name in first), *landmarks, *confidence, row[last]])
 
 
 def write_parquet(rows: Iterable[Row], path: Path) -> None:
@@ -111,6 +119,10 @@ def write_parquet(rows: Iterable[Row], path: Path) -> None:
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         while group := list(islice(rows, ROW_GROUP)):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
+
+
+def _hundredths(values: Float32Array) -> list[float]:
+    return [round(value, 2) for value in values.ravel().tolist()]
 
 
 def _rounded(names: Sequence[str], values: Sequence[float]) -> dict[str, float]:

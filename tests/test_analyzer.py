@@ -142,7 +142,9 @@ def test_eight_threads_give_the_results_of_one(analyzer, photos):
 def test_to_dict_is_json(analyzer, photos):
     (face,) = analyzer.detect(photos / "astronaut.png")
     data = json.loads(json.dumps(face.to_dict()))
-    assert set(data) == {"bbox", "score", "scheme", "landmarks", "pose"}
+    assert set(data) == {
+        "bbox", "score", "scheme", "landmarks", "pose", "confidence", "presence", "track_id"
+    }  # fmt: skip
     assert np.array_equal(np.array(data["landmarks"], np.float32), face.landmarks)
     assert data["pose"]["yaw"] == face.pose.yaw
 

@@ -70,10 +70,11 @@ def read(path):
         for record in csv.DictReader(file):
             points = [float(v) for k, v in record.items() if k.startswith("landmark_") and v]
             row = {name: record.get(name) or None for name in COLUMNS}
-            for name in ("score", "x0", "y0", "x1", "y1", "pitch", "yaw", "roll"):
+            chances = [float(v) for k, v in record.items() if k.startswith("confidence_") and v]
+            for name in ("score", "presence", "x0", "y0", "x1", "y1", "pitch", "yaw", "roll"):
                 row[name] = None if row[name] is None else float(row[name])
             row["face"] = None if row["face"] is None else int(row["face"])
-            rows.append({**row, "landmarks": points or None})
+            rows.append({**row, "landmarks": points or None, "confidence": chances or None})
     return rows
 
 
@@ -105,8 +106,9 @@ def test_csv_has_a_column_a_coordinate(photos, tmp_path):
     assert main(["batch", pattern, "--out", str(out), "--workers", "1"]) == 0
     header = out.read_text().splitlines()[0].split(",")
     assert header[:2] == ["file", "face"]
-    assert header[11:13] == ["landmark_0_x", "landmark_0_y"]
-    assert header[-2:] == ["landmark_67_y", "error"]
+    assert header[12:14] == ["landmark_0_x", "landmark_0_y"]
+    assert header[147:149] == ["landmark_67_y", "confidence_0"]
+    assert header[-3:] == ["confidence_66", "confidence_67", "error"]
 
 
 def test_progress_without_a_terminal_is_a_line_now_and_then(folder, tmp_path, monkeypatch, capsys):

@@ -29,6 +29,26 @@ def test_one_face_per_box_in_their_order(landmarker, photo):
         assert face.scheme is asmnet.IBUG_68
 
 
+def test_confidence_and_presence(landmarker, photo):
+    (face,) = landmarker.predict(photo, [BOX])
+    x0, y0, x1, y1 = points_box(face.landmarks[48:]).astype(int)
+    covered = photo.copy()
+    covered[y0 - 3 : y1 + 3, x0 - 3 : x1 + 3] = (40, 90, 160)
+    (hidden,) = landmarker.predict(covered, [BOX])
+    assert (face.confidence.shape, face.confidence.dtype) == ((68,), np.float32)
+    mouth, eyes = slice(48, 68), slice(36, 48)
+    assert hidden.confidence[mouth].mean() < face.confidence[mouth].mean() - 0.1
+    assert hidden.confidence[eyes] == pytest.approx(face.confidence[eyes], abs=0.15)
+    (beside,) = landmarker.predict(photo, [[400.0, 20, 500, 120]])
+    assert face.presence > 0.9
+    assert beside.presence < 0.1
+
+
+def test_weights_without_confidence_give_none(photo):
+    (face,) = asmnet.FaceLandmarker("asmnet-paper-68", threads=1).predict(photo, [BOX])
+    assert (face.confidence, face.presence) == (None, None)
+
+
 def test_a_batch_gives_what_single_boxes_give(landmarker, photo):
     boxes = [BOX, [100, 50, 300, 260], [0, 0, 512, 512]]
     together = landmarker.predict(photo, boxes)

@@ -54,12 +54,25 @@ def test_a_detection_survives_json(photos):
         ("landmarks", [[1, 2]], "landmarks: expected finite numbers of shape \\(68, 2\\)"),
         ("landmarks", "none", "landmarks: expected numbers"),
         ("score", "good", "score: expected a number, got 'good'"),
+        ("confidence", [0.5], "confidence: expected finite numbers of shape \\(68,\\)"),
+        ("presence", "yes", "presence: expected a number"),
+        ("track_id", [1], "track_id: expected a number"),
         ("pose", None, "expected a mapping with the key 'pitch', got None"),
     ],
 )
 def test_a_broken_dictionary_says_what_is_wrong(face, key, value, message):
     with pytest.raises(asmnet.InvalidInputError, match=message):
         asmnet.Face.from_dict(face.to_dict() | {key: value})
+
+
+def test_what_0_2_wrote_can_be_read(face):
+    """Its faces had neither confidence nor presence nor track_id."""
+    values = face.to_dict()
+    for key in ("confidence", "presence", "track_id"):
+        del values[key]
+    again = asmnet.Face.from_dict(values)
+    assert (again.confidence, again.presence, again.track_id) == (None, None, None)
+    assert np.array_equal(again.landmarks, face.landmarks)
 
 
 def test_a_missing_key_is_named(face):
