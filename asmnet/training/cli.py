@@ -55,6 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.set_defaults(run=_export)
 
+    label = commands.add_parser("label", help="label unlabelled photos with a trained network")
+    label.add_argument("weights", help="a name or an ONNX file, with confidence and presence")
+    label.add_argument("--data", type=Path, required=True, help="root of the data folders")
+    label.add_argument("--out", type=Path, required=True, help="the .npz file for a config")
+    label.set_defaults(run=_label)
+
     count = commands.add_parser("count", help="parameters and multiply-adds of configs' networks")
     count.add_argument("configs", type=Path, nargs="+", metavar="CONFIG")
     count.set_defaults(run=_count)
@@ -166,6 +172,14 @@ def _export(options: argparse.Namespace) -> int:
         print(line)
     if out.resolve() != PACKAGE:
         publish(out, f"ORG/{out.resolve().name}", dry_run=True)  # the model card
+    return 0
+
+
+def _label(options: argparse.Namespace) -> int:
+    from asmnet.training.teacher import write_labels
+
+    count = write_labels(options.weights, options.data, options.out)
+    print(f"{options.out}: {count} faces")
     return 0
 
 

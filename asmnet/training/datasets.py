@@ -113,12 +113,17 @@ def read_youtube_faces(root: Path, split: Split) -> list[LabelledFace]:
     with path.open(newline="") as file:
         reader = csv.reader(file)
         for row in reader:
-            if row[0] == "file" or part_of(row[0].rsplit("_", 1)[0]) != split:
+            if row[0] == "file" or part_of(youtube_person(row[0])) != split:
                 continue
             points = np.array(finite_numbers(row[1:], 136, path, reader.line_num)).reshape(68, 2)
             image = folder / "images" / row[0]
             faces.append(LabelledFace(image, points, rotations.get(row[0]), "youtube_faces"))
     return faces
+
+
+def youtube_person(file: str) -> str:
+    """Who is on a frame of ``youtube_faces``: its name is Name_Name_NN.jpg."""
+    return file.rsplit("_", 1)[0]
 
 
 def read_pointing04(root: Path, split: Split) -> list[PointingPose]:

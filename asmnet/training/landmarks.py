@@ -42,11 +42,18 @@ from asmnet.training.labels import LabelError, LabelledFace, PointingPose
 from asmnet.training.loop import Schedule, fit, images_to_input, load_average
 from asmnet.training.metrics import nme
 from asmnet.training.models import LandmarkModel, landmark_model
+from asmnet.training.teacher import read_labels
 
 # Share of each set in the samples: first, and for the last epochs, when the human labels of 300W
-# matter more than variety.
-EARLY_MIXTURE = {"300w": 0.5, "300w_lp_ibug": 0.17, "youtube_faces": 0.18, "pointing04": 0.15}
-LATE_MIXTURE = {"300w": 0.72, "300w_lp_ibug": 0.1, "youtube_faces": 0.06, "pointing04": 0.12}
+# matter more than variety. Helen's photos without labels come with a teacher's.
+EARLY_MIXTURE = {
+    "300w": 0.5, "300w_lp_ibug": 0.17, "youtube_faces": 0.18, "pointing04": 0.15,
+    "helen_unlabelled": 0.25,
+}  # fmt: skip
+LATE_MIXTURE = {
+    "300w": 0.72, "300w_lp_ibug": 0.1, "youtube_faces": 0.06, "pointing04": 0.12,
+    "helen_unlabelled": 0.2,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,19 +226,26 @@ def _shifted(box: FloatArray, shift: FloatArray) -> FloatArray:
     return np.asarray(box + np.tile(shift * (box[2:] - box[:2]).max(), 2))
 
 
-def labelled_faces(data: Path, split: Split) -> list[LabelledFace]:
+def labelled_faces(
+    data: Path, split: Split, teacher_labels: Path | None = None
+) -> list[LabelledFace]:
     """The faces of every set that have points and a rotation.
+
+    Args:
+        data: root of the data folders.
+        split: which part.
+        teacher_labels: what :mod:`asmnet.training.teacher` wrote: more faces for training, and
+            better points for the video frames, which otherwise come with machine-made ones.
 
     Raises:
         LabelError: there are none.
     """
-    faces = [
-        face
-        for face in read_300w(data, split)
-        + read_300w_lp(data, split)
-        + read_youtube_faces(data, split)
-        if face.rotation is not None
-    ]
+    faces = read_300w(data, split) + read_300w_lp(data, split)
+    if teacher_labels is None:
+        faces += read_youtube_faces(data, split)
+    else:
+        faces += read_labels(teacher_labels, data, split)
+    faces = [face for face in faces if face.rotation is not None]
     if not faces:
         raise LabelError(f"{data}: expected faces with points and rotations under 300w, got none")
     return faces
@@ -268,11 +282,15 @@ def smooth_landmarks(model: ActiveShapeModel, points: FloatArray) -> FloatArray:
 
 
 def load_faces(
-    data: Path, split: Split, detector: FaceDetector, model: ActiveShapeModel
+    labelled: Sequence[LabelledFace],
+    data: Path,
+    split: Split,
+    detector: FaceDetector,
+    model: ActiveShapeModel,
 ) -> dict[str, list[TrainingFace]]:
-    """The training faces of every set."""
+    """The training faces of every set: labelled ones, and Pointing'04's of a part."""
     sets: dict[str, list[TrainingFace]] = {name: [] for name in EARLY_MIXTURE}
-    for face in labelled_faces(data, split):
+    for face in labelled:
         sets[face.source].append(_labelled_face(face, model, detector))
     for pose, rotation in zip(*pointing_rotations(data, split), strict=True):
         ready = _pointing_face(pose, rotation, detector)
@@ -497,14 +515,17 @@ def fit_landmarks(
     """
     size, margin = config["size"], config["crop_margin"]
     detector = FaceDetector(config["detector"])
-    labelled = labelled_faces(data, "train")
+    teacher = Path(config["teacher_labels"]) if "teacher_labels" in config else None
+    labelled = labelled_faces(data, "train", teacher)
+    # Shapes of people's labels, and of the sets that are made of them, only.
+    human = [face for face in labelled if face.source != "helen_unlabelled"]
     shapes = fit_shape_model(
-        labelled, config["kept_variance"], aligned=config.get("aligned_shapes", False)
+        human, config["kept_variance"], aligned=config.get("aligned_shapes", False)
     )
     folder.mkdir(parents=True, exist_ok=True)
     shapes.save(folder / "shapes.npz")
-    sets = load_faces(data, "train", detector, shapes)
-    validation = load_faces(data, "val", detector, shapes)
+    sets = load_faces(labelled, data, "train", detector, shapes)
+    validation = load_faces(labelled_faces(data, "val"), data, "val", detector, shapes)
     photos = [(load_image(path), boxes) for path, boxes in read_backgrounds(data, "train")]
     torch.manual_seed(schedule.seed)
     # The mean shape in a crop around its box, whose longer side is 1 / margin of the crop's.
