@@ -21,10 +21,12 @@ from scipy.optimize import minimize
 from torch import nn
 
 from asmnet.errors import InvalidInputError
-from asmnet.geometry import CropTransform, FloatArray, points_box
+from asmnet.geometry import CropTransform, FloatArray
 from asmnet.image import ImageArray, crop_image, load_image
 from asmnet.training.augment import background_box, lost_box
-from asmnet.training.datasets import read_300w, read_backgrounds
+from asmnet.training.datasets import read_backgrounds
+from asmnet.training.faces import labelled_faces
+from asmnet.training.landmarks import MAIN_SETS, label_box, scheme_of
 from asmnet.training.loop import images_to_input
 
 # Of the longer side of the face's box; about a twentieth of the distance of the eyes' corners.
@@ -58,8 +60,11 @@ def calibrate(model: nn.Module, config: dict[str, Any], data: Path) -> Calibrati
 
     rng = np.random.default_rng(0)
     faces, points, empty = [], [], []
-    for face in read_300w(data, "val"):
-        image, box = load_image(face.image), points_box(face.landmarks)
+    scheme = scheme_of(config)
+    for face in labelled_faces(data, "val", scheme=scheme):
+        if face.source not in MAIN_SETS:
+            continue
+        image, box = load_image(face.image), label_box(face.landmarks, scheme)
         for spread in (0.0, 0.06):  # the label's box, and one with a detector's errors
             shift = rng.normal(0, spread, 4) * np.tile(box[2:] - box[:2], 2)
             crop = CropTransform.from_bbox(box + shift, size, margin=margin)

@@ -192,7 +192,8 @@ def _count(options: argparse.Namespace) -> int:
 
 def _asm(options: argparse.Namespace) -> int:
     from asmnet.training.asm import ActiveShapeModel, draw_model, telling_shape
-    from asmnet.training.landmarks import fit_shape_model, labelled_faces, shape_in_frame
+    from asmnet.training.faces import labelled_faces
+    from asmnet.training.landmarks import fit_shape_model, shape_in_frame
 
     faces = labelled_faces(options.data, "train")
     if options.model is None:

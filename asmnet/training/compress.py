@@ -20,9 +20,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from asmnet.errors import InvalidInputError
 from asmnet.geometry import FloatArray
 from asmnet.image import ImageArray
-from asmnet.schemes import IBUG_68
 from asmnet.training.export import describe_file
-from asmnet.training.landmarks import label_crops
+from asmnet.training.landmarks import label_crops, scheme_of
 from asmnet.training.manifest import write_record
 from asmnet.training.metrics import nme
 from asmnet.weights import MANIFEST
@@ -98,9 +97,9 @@ def export_int8(
 
 
 def accuracy(path: Path, config: dict[str, Any], data: Path) -> float:
-    """NME (%) of a file on 300W's validation faces in crops around their label boxes."""
+    """NME (%) of a file on the validation faces of 300W or WFLW in their label boxes."""
     crops, truth = label_crops(data, "val", config, ACCURACY_CROPS)
-    return float(nme(_landmarks(path, crops), truth, IBUG_68).mean())
+    return float(nme(_landmarks(path, crops), truth, scheme_of(config)).mean())
 
 
 def _landmarks(path: Path, crops: ImageArray) -> FloatArray:

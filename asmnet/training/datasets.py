@@ -299,12 +299,23 @@ def _faces_csv(folder: Path) -> dict[str, FloatArray]:
     return {name: np.array(values) for name, values in rows.items()}
 
 
+def pseudo_landmarks(folder: Path) -> dict[str, FloatArray]:
+    """Machine-made labels (98, 2) of a set by photo name, without those that are not finite."""
+    labels = _pseudo_labels(folder, "landmarks98")
+    return {name: points for name, points in labels.items() if np.isfinite(points).all()}
+
+
 def _rotations(folder: Path) -> dict[str, FloatArray]:
-    """Pseudo-label rotations by photo name; none for a plain download of the set."""
+    """Pseudo-label rotations by photo name."""
+    return _pseudo_labels(folder, "rotation")
+
+
+def _pseudo_labels(folder: Path, key: str) -> dict[str, FloatArray]:
+    """An array of ``pseudo_labels.npz`` by photo name; none for a plain download of the set."""
     path = folder / "pseudo_labels.npz"
     if not path.exists():
         return {}
     with np.load(path) as labels:
-        return dict(
-            zip(labels["name"].tolist(), labels["rotation"].astype(np.float64), strict=True)
-        )
+        if key not in labels:
+            return {}
+        return dict(zip(labels["name"].tolist(), labels[key].astype(np.float64), strict=True))

@@ -19,12 +19,11 @@ from torch import Tensor, nn
 
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.image import ImageArray, letterbox, load_image
-from asmnet.schemes import IBUG_68
 from asmnet.training.calibrate import Calibration, calibrate
 from asmnet.training.count import count_multiply_adds
 from asmnet.training.datasets import read_detection
 from asmnet.training.labels import LabelError
-from asmnet.training.landmarks import label_crops
+from asmnet.training.landmarks import label_crops, scheme_of
 from asmnet.training.loop import images_to_input, load_average
 from asmnet.training.manifest import write_record
 from asmnet.training.models import FaceDetectorNet, LandmarkModel, count_parameters, network
@@ -112,7 +111,7 @@ def export(
         outputs = ["landmarks", "rotation", *landmarker.extras]
         dynamic |= {o: {0: "n"} for o in outputs}
         metadata |= {
-            "scheme": IBUG_68.name,
+            "scheme": scheme_of(config).name,
             "input_size": str(size),
             "crop_margin": str(config["crop_margin"]),
         }

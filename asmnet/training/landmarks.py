@@ -26,34 +26,40 @@ from asmnet.geometry import (
     upright_angle,
 )
 from asmnet.image import ImageArray, crop_image, load_image
-from asmnet.schemes import IBUG_68
+from asmnet.schemes import IBUG_68, SCHEMES, WFLW_TO_IBUG, LandmarkScheme
 from asmnet.training.asm import ActiveShapeModel
 from asmnet.training.augment import background_box, lost_box, occlude, photometric, sheared
 from asmnet.training.datasets import (
     Split,
     ellipse,
     pointing_rotations,
-    read_300w,
-    read_300w_lp,
     read_backgrounds,
-    read_youtube_faces,
 )
+from asmnet.training.faces import labelled_faces
 from asmnet.training.labels import LabelError, LabelledFace, PointingPose
 from asmnet.training.loop import Schedule, fit, images_to_input, load_average
 from asmnet.training.metrics import nme
 from asmnet.training.models import LandmarkModel, landmark_model
-from asmnet.training.teacher import read_labels
 
 # Share of each set in the samples: first, and for the last epochs, when the human labels of 300W
-# matter more than variety. Helen's photos without labels come with a teacher's.
+# or WFLW matter more than variety. Helen's photos without labels come with a teacher's.
 EARLY_MIXTURE = {
-    "300w": 0.5, "300w_lp_ibug": 0.17, "youtube_faces": 0.18, "pointing04": 0.15,
+    "300w": 0.5, "wflw": 0.5, "300w_lp_ibug": 0.17, "youtube_faces": 0.18, "pointing04": 0.15,
     "helen_unlabelled": 0.25,
 }  # fmt: skip
 LATE_MIXTURE = {
-    "300w": 0.72, "300w_lp_ibug": 0.1, "youtube_faces": 0.06, "pointing04": 0.12,
+    "300w": 0.72, "wflw": 0.72, "300w_lp_ibug": 0.1, "youtube_faces": 0.06, "pointing04": 0.12,
     "helen_unlabelled": 0.2,
 }  # fmt: skip
+
+
+# The sets of people's labels, which are validated on.
+MAIN_SETS = ("300w", "wflw")
+
+# Training photos are cut to a square of so many box sides around the face, which is shrunk to at
+# most so many pixels: less than twice what a crop of 112 pixels shows of it.
+SURROUNDINGS = 2.5
+LARGEST_SIDE = 192
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +69,8 @@ class TrainingFace:
     Attributes:
         image: RGB photo.
         outline: (k, 2) points whose tight box is the label box: the 68 points where labelled.
-        landmarks: (68, 2), or None.
-        smoothed: (68, 2) the landmarks as the Active Shape Model sees them, or None.
+        landmarks: (N, 2), or None.
+        smoothed: (N, 2) the landmarks as the Active Shape Model sees them, or None.
         rotation: (3, 3) head rotation.
         offset: (4,) detector box minus label box, in units of the label box's sides.
         tilt: in-plane turn in degrees, from the key points.
@@ -94,6 +100,7 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         late_hardness: float,
         length: int,
         seed: int,
+        scheme: LandmarkScheme = IBUG_68,
         shear: float = 0.0,
         empty_share: float = 0.0,
         backgrounds: Sequence[ImageArray] = (),
@@ -110,12 +117,13 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
             late_hardness: the same from ``late_epoch`` on.
             length: samples in an epoch.
             seed: of every random choice.
+            scheme: of the points.
             shear: rows are pushed sideways by up to this many pixels a row.
             empty_share: of the samples hold no face.
             backgrounds: photos without faces, for those.
         """
         self.sets, self.textures, self.size, self.margin = sets, textures, size, margin
-        self.length, self.seed, self.epoch = length, seed, 0
+        self.length, self.seed, self.epoch, self.scheme = length, seed, 0, scheme
         self.late_epoch, self.hardness, self.late_hardness = late_epoch, hardness, late_hardness
         self.shear, self.empty_share, self.backgrounds = shear, empty_share, backgrounds
 
@@ -125,7 +133,7 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         """One sample.
 
-        Image (S, S, 3) uint8, landmarks and smoothed (68, 2) in crop sides, 1 where these are
+        Image (S, S, 3) uint8, landmarks and smoothed (N, 2) in crop sides, 1 where these are
         known, rotation (3, 3), 1 where there is a face.
         """
         rng = np.random.default_rng([self.seed, self.epoch, index])
@@ -136,7 +144,7 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
             image, landmarks, smoothed, rotation = self.empty(rng), None, None, np.eye(3)
         labelled = landmarks is not None
         if landmarks is None or smoothed is None:
-            landmarks = smoothed = np.zeros((len(IBUG_68), 2))
+            landmarks = smoothed = np.zeros((len(self.scheme), 2))
         arrays = (
             landmarks / self.size, smoothed / self.size, np.array(labelled),
             rotation, np.array(present),
@@ -183,7 +191,8 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
             for shape in (face.landmarks, face.smoothed)
         ]
         if mirrored:
-            points = [None if shape is None else _mirror(shape, self.size) for shape in points]
+            flip = self.scheme.flip
+            points = [None if p is None else (p * [-1, 1] + [self.size, 0])[flip] for p in points]
         return image, points[0], points[1], rotation
 
 
@@ -217,38 +226,9 @@ def _random_crop(
     return CropTransform(crop.matrix @ full, size), photo_turn - upright
 
 
-def _mirror(points: FloatArray, size: int) -> FloatArray:
-    return np.stack([size - points[:, 0], points[:, 1]], axis=1)[IBUG_68.flip]
-
-
 def _shifted(box: FloatArray, shift: FloatArray) -> FloatArray:
     """An xyxy box moved by ``shift`` (2,) in units of its longer side."""
     return np.asarray(box + np.tile(shift * (box[2:] - box[:2]).max(), 2))
-
-
-def labelled_faces(
-    data: Path, split: Split, teacher_labels: Path | None = None
-) -> list[LabelledFace]:
-    """The faces of every set that have points and a rotation.
-
-    Args:
-        data: root of the data folders.
-        split: which part.
-        teacher_labels: what :mod:`asmnet.training.teacher` wrote: more faces for training, and
-            better points for the video frames, which otherwise come with machine-made ones.
-
-    Raises:
-        LabelError: there are none.
-    """
-    faces = read_300w(data, split) + read_300w_lp(data, split)
-    if teacher_labels is None:
-        faces += read_youtube_faces(data, split)
-    else:
-        faces += read_labels(teacher_labels, data, split)
-    faces = [face for face in faces if face.rotation is not None]
-    if not faces:
-        raise LabelError(f"{data}: expected faces with points and rotations under 300w, got none")
-    return faces
 
 
 def fit_shape_model(
@@ -260,7 +240,7 @@ def fit_shape_model(
 
 
 def shape_in_frame(points: FloatArray, *, aligned: bool) -> FloatArray:
-    """Image points (68, 2) in the frame of a shape model.
+    """Image points (N, 2) in the frame of a shape model.
 
     An aligned model brings shapes into a frame itself. A raw one gets them in units of their box,
     as ASMNet's gets them in units of a crop that is stretched to a square.
@@ -269,7 +249,7 @@ def shape_in_frame(points: FloatArray, *, aligned: bool) -> FloatArray:
 
 
 def smooth_landmarks(model: ActiveShapeModel, points: FloatArray) -> FloatArray:
-    """Image points (68, 2) as the shape model sees them, in image pixels again.
+    """Image points (N, 2) as the shape model sees them, in image pixels again.
 
     Done once a face, before the crops: a crop turns, scales and moves the points and their
     smoothed copies alike, so each step of the training finds both in its batch.
@@ -302,21 +282,40 @@ def load_faces(
 def label_crops(
     data: Path, split: Split, config: dict[str, Any], limit: int
 ) -> tuple[ImageArray, FloatArray]:
-    """Crops around 300W's label boxes (n, S, S, 3) with their points (n, 68, 2) in crop pixels.
+    """Crops around the label boxes of 300W, or of WFLW, with their points in crop pixels.
 
-    At most ``limit``, evenly spread over the set.
+    (n, S, S, 3) and (n, N, 2) in the config's scheme; at most ``limit``, evenly spread over the
+    set.
     """
-    faces = read_300w(data, split)
+    scheme = scheme_of(config)
+    faces = [f for f in labelled_faces(data, split, scheme=scheme) if f.source in MAIN_SETS]
     if not faces:
-        raise LabelError(f"{data}: expected labelled photos under 300w, got none")
+        raise LabelError(f"{data}: expected labelled photos under 300w or wflw, got none")
     faces = faces[:: -(-len(faces) // limit)]
     crops, points = [], []
     for face in faces:
-        box = points_box(face.landmarks)
+        box = label_box(face.landmarks, scheme)
         crop = CropTransform.from_bbox(box, config["size"], margin=config["crop_margin"])
         crops.append(crop_image(load_image(face.image), crop))
         points.append(crop.apply(face.landmarks))
     return np.stack(crops), np.array(points)
+
+
+def label_box(points: FloatArray, scheme: LandmarkScheme) -> FloatArray:
+    """The tight box (4,) of the 68 points: what a box is everywhere."""
+    return points_box(_outline(points, scheme))
+
+
+def scheme_of(config: dict[str, Any]) -> LandmarkScheme:
+    """The layout of the points that a config trains: its ``scheme``, or 300W's.
+
+    Raises:
+        InvalidInputError: no such layout.
+    """
+    name = config.get("scheme", IBUG_68.name)
+    if name not in SCHEMES:
+        raise InvalidInputError(f"scheme: expected one of {', '.join(SCHEMES)}, got {name!r}")
+    return SCHEMES[name]
 
 
 def _in_box(points: FloatArray) -> FloatArray:
@@ -327,9 +326,9 @@ def _in_box(points: FloatArray) -> FloatArray:
 def _labelled_face(
     face: LabelledFace, model: ActiveShapeModel, detector: FaceDetector
 ) -> TrainingFace:
-    image, points = load_image(face.image), face.landmarks
+    image = load_image(face.image)
     assert face.rotation is not None
-    box = points_box(points)
+    box = label_box(face.landmarks, face.scheme)
     extent = box[2:] - box[:2]
     offset = np.zeros(4)
     found = detector.detect(image)
@@ -337,9 +336,31 @@ def _labelled_face(
         overlaps = box_iou(box[None], np.array([d.bbox for d in found]))[0]
         if overlaps.max() > 0.4:
             offset = (found[int(overlaps.argmax())].bbox - box) / np.tile(extent, 2)
-    tilt = upright_angle(IBUG_68.keypoints @ points)
+    image, points = _surroundings(image, face.landmarks, box)
+    tilt = upright_angle(face.scheme.keypoints @ points)
     smoothed = smooth_landmarks(model, points)
-    return TrainingFace(image, points, points, smoothed, face.rotation, offset, tilt)
+    outline = _outline(points, face.scheme)
+    return TrainingFace(image, outline, points, smoothed, face.rotation, offset, tilt)
+
+
+def _outline(points: FloatArray, scheme: LandmarkScheme) -> FloatArray:
+    """The 68 points of labelled ones."""
+    return points if scheme is IBUG_68 else np.asarray(WFLW_TO_IBUG @ points)
+
+
+def _surroundings(
+    image: ImageArray, points: FloatArray, box: FloatArray
+) -> tuple[ImageArray, FloatArray]:
+    """A photo's part around a face, not larger than training needs, and the points in it.
+
+    All faces are kept in memory: full photos would take some ten gigabytes.
+    """
+    side = float((box[2:] - box[:2]).max())
+    size = round(SURROUNDINGS * min(side, LARGEST_SIDE))
+    if image.shape[0] * image.shape[1] <= 2 * size**2:
+        return image, points
+    crop = CropTransform.from_bbox(box, size, margin=SURROUNDINGS)
+    return crop_image(image, crop), crop.apply(points)
 
 
 def _pointing_face(
@@ -437,9 +458,14 @@ def wing(error: Tensor, width: float = 10.0, curvature: float = 2.0) -> Tensor:
 
 @torch.inference_mode()
 def validate(
-    model: nn.Module, sets: dict[str, list[TrainingFace]], *, size: int, margin: float
+    model: nn.Module,
+    sets: dict[str, list[TrainingFace]],
+    *,
+    size: int,
+    margin: float,
+    scheme: LandmarkScheme = IBUG_68,
 ) -> dict[str, float]:
-    """NME (%) with label and detector boxes on 300W, and the pose error (°) of each set.
+    """NME (%) with label and detector boxes on 300W and WFLW, and the pose error (°) of each set.
 
     With the output "presence" also its ``presence_error`` (%): how often it is wrong on the
     detector's boxes and, as often, on boxes that have lost the face to one side.
@@ -447,6 +473,8 @@ def validate(
     assert isinstance(model, LandmarkModel)
     figures = {}
     wrong = []
+    by_label: list[FloatArray] = []
+    by_detector: list[FloatArray] = []
     for name, faces in sets.items():
         transforms = [_crop(face, size, margin, with_offset=True) for face in faces]
         landmarks, rotations, *extras = _run(model, faces, transforms)
@@ -454,21 +482,31 @@ def validate(
         turned = [roll_matrix(f.tilt) @ r for f, r in zip(faces, rotations, strict=True)]
         errors = np.abs(rotation_to_euler(np.array(turned)) - truth)
         figures[f"pose_{name}"] = float(errors[:, :2].mean())
-        if name == "300w":
-            points = np.array([_points_of(f) for f in faces])
-            mapped = np.array([t.invert(p) for t, p in zip(transforms, landmarks, strict=True)])
-            figures["nme_detector"] = float(nme(mapped, points, IBUG_68).mean())
+        if name in MAIN_SETS:
+            by_detector.append(_errors(landmarks, transforms, faces, scheme))
             labels = [_crop(face, size, margin, with_offset=False) for face in faces]
-            landmarks = _run(model, faces, labels)[0]
-            mapped = np.array([t.invert(p) for t, p in zip(labels, landmarks, strict=True)])
-            figures["nme_label"] = float(nme(mapped, points, IBUG_68).mean())
+            by_label.append(_errors(_run(model, faces, labels)[0], labels, faces, scheme))
         if "presence" in model.EXTRAS:
             at = model.EXTRAS.index("presence")
             lost = [_lost_crop(f, i, size, margin) for i, f in enumerate(faces)]
             wrong += [extras[at] <= 0, _run(model, faces, lost)[2 + at] > 0]
+    if by_label:
+        figures["nme_detector"] = float(np.concatenate(by_detector).mean())
+        figures["nme_label"] = float(np.concatenate(by_label).mean())
     if wrong:
         figures["presence_error"] = 100 * float(np.concatenate(wrong).mean())
     return figures
+
+
+def _errors(
+    landmarks: FloatArray,
+    crops: list[CropTransform],
+    faces: list[TrainingFace],
+    scheme: LandmarkScheme,
+) -> FloatArray:
+    """NME in percent of each face."""
+    mapped = np.array([crop.invert(points) for crop, points in zip(crops, landmarks, strict=True)])
+    return nme(mapped, np.array([_points_of(f) for f in faces]), scheme)
 
 
 def _lost_crop(face: TrainingFace, number: int, size: int, margin: float) -> CropTransform:
@@ -513,11 +551,11 @@ def fit_landmarks(
 
     The run's folder gets ``shapes.npz`` too, the Active Shape Model.
     """
-    size, margin = config["size"], config["crop_margin"]
+    size, margin, scheme = config["size"], config["crop_margin"], scheme_of(config)
     detector = FaceDetector(config["detector"])
     teacher = Path(config["teacher_labels"]) if "teacher_labels" in config else None
-    labelled = labelled_faces(data, "train", teacher)
-    # Shapes of people's labels, and of the sets that are made of them, only.
+    labelled = labelled_faces(data, "train", scheme=scheme, teacher_labels=teacher)
+    # A teacher's faces have shapes that a network has smoothed already.
     human = [face for face in labelled if face.source != "helen_unlabelled"]
     shapes = fit_shape_model(
         human, config["kept_variance"], aligned=config.get("aligned_shapes", False)
@@ -525,7 +563,8 @@ def fit_landmarks(
     folder.mkdir(parents=True, exist_ok=True)
     shapes.save(folder / "shapes.npz")
     sets = load_faces(labelled, data, "train", detector, shapes)
-    validation = load_faces(labelled_faces(data, "val"), data, "val", detector, shapes)
+    validation_faces = labelled_faces(data, "val", scheme=scheme)
+    validation = load_faces(validation_faces, data, "val", detector, shapes)
     photos = [(load_image(path), boxes) for path, boxes in read_backgrounds(data, "train")]
     torch.manual_seed(schedule.seed)
     # The mean shape in a crop around its box, whose longer side is 1 / margin of the crop's.
@@ -533,7 +572,7 @@ def fit_landmarks(
     mean_in_crop = torch.from_numpy((mean - 0.5) / margin + 0.5).float()
     model: nn.Module = landmark_model(config, mean_in_crop)
     if "start" in config:
-        model = load_average(model, Path(config["start"]))
+        model = load_average(model, Path(config["start"]), other_shapes=True)
     only = config.get("only", "")
     for name, parameter in model.named_parameters():
         parameter.requires_grad = name.startswith(only)
@@ -561,6 +600,7 @@ def fit_landmarks(
         late_hardness=config["late_hardness"],
         length=schedule.samples,
         seed=schedule.seed,
+        scheme=scheme,
         shear=config.get("shear", 0.0),
         empty_share=config.get("empty_share", 0.0),
         backgrounds=[image for image, boxes in photos if not len(boxes)],
@@ -569,7 +609,7 @@ def fit_landmarks(
         model,
         dataset,
         losses,
-        lambda m: validate(m, validation, size=size, margin=margin),
+        lambda m: validate(m, validation, size=size, margin=margin, scheme=scheme),
         schedule=schedule,
         folder=folder,
         resume=resume,

@@ -166,13 +166,17 @@ def fit(
     return average.module
 
 
-def load_average(model: nn.Module, folder: Path, *, best: bool = False) -> nn.Module:
+def load_average(
+    model: nn.Module, folder: Path, *, best: bool = False, other_shapes: bool = False
+) -> nn.Module:
     """The averaged model of a run, in evaluation mode; ``model`` gives the architecture.
 
     Args:
         model: gets the weights.
         folder: of the run.
         best: take the best validated epoch, not the last one.
+        other_shapes: layers whose shape differs, as of another number of points, keep the weights
+            that ``model`` has.
 
     Raises:
         InvalidInputError: the run has no such weights.
@@ -183,6 +187,9 @@ def load_average(model: nn.Module, folder: Path, *, best: bool = False) -> nn.Mo
     state = torch.load(path, map_location="cpu", weights_only=True)
     prefix = "module."
     weights = {k.removeprefix(prefix): v for k, v in state["average"].items() if prefix in k}
+    if other_shapes:
+        own = model.state_dict()
+        weights = {k: v if v.shape == own[k].shape else own[k] for k, v in weights.items()}
     model.load_state_dict(weights)
     return model.eval()
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from asmnet.errors import InvalidInputError
-from asmnet.schemes import IBUG_68
+from asmnet.schemes import IBUG_68, SCHEMES
 
 
 def conv_bn(
@@ -134,7 +134,7 @@ class LandmarkModel(nn.Module):
 
 
 class LandmarkNet(LandmarkModel):
-    """asmnet-68: features of three depths fused top-down, and a map of where each point lies.
+    """asmnet-68 and -98: features of three depths fused top-down, and a map for each point.
 
     ASMNet's idea with positions kept: its trunk of inverted bottlenecks, leaner, and several
     depths joined; but the maps at strides 4, 8 and 16 are added from coarse to fine (Lin et al.
@@ -423,7 +423,8 @@ def network(config: dict[str, Any]) -> nn.Module:
     """The untrained network of a config of either task: to load weights into, or to count."""
     if config["task"] == "detection":
         return FaceDetectorNet()
-    return landmark_model(config, torch.zeros(len(IBUG_68), 2))
+    points = len(SCHEMES[config.get("scheme", IBUG_68.name)])
+    return landmark_model(config, torch.zeros(points, 2))
 
 
 def rotation_from_6d(values: Tensor) -> Tensor:

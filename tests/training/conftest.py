@@ -2,46 +2,12 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
+from made_data import FACE, shape_68, write_photo, write_pts
 
 from asmnet.geometry import UPRIGHT_KEYPOINTS, euler_to_rotation
-
-FACE = np.array([40.0, 40.0, 80.0, 80.0])  # left, top, width, height in each photo of 160 × 160
-
-
-def shape_68(rng) -> np.ndarray:
-    """68 points on circles where the parts of a face are, a little different each time."""
-
-    def circle(centre, radius, count, start=0.0):
-        angles = start + np.linspace(0, 2 * np.pi, count, endpoint=False)
-        return np.array(centre) + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-
-    jaw = circle((0.5, 0.4), 0.55, 34, np.pi)[17::-1][:17]
-    parts = [
-        jaw,
-        np.stack([np.linspace(0.15, 0.85, 10), np.full(10, 0.1)], axis=1),
-        np.stack([np.full(4, 0.5), np.linspace(0.2, 0.45, 4)], axis=1),
-        np.stack([np.linspace(0.4, 0.6, 5), np.full(5, 0.5)], axis=1),
-        circle(UPRIGHT_KEYPOINTS[0], 0.08, 6, np.pi),
-        circle(UPRIGHT_KEYPOINTS[1], 0.08, 6, np.pi),
-        circle((0.5, 0.68), 0.18, 12, np.pi),
-        circle((0.5, 0.68), 0.1, 8, np.pi),
-    ]
-    points = np.concatenate(parts) + rng.normal(0, 0.01, (68, 2))
-    return FACE[:2] + points * FACE[2:]
-
-
-def write_photo(path: Path, rng) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
-    cv2.imwrite(str(path), cv2.resize(image, (160, 160)))
-
-
-def write_pts(path: Path, points: np.ndarray) -> None:
-    lines = "\n".join(f"{x:.3f} {y:.3f}" for x, y in points)
-    path.write_text(f"version: 1\nn_points: 68\n{{\n{lines}\n}}\n")
+from asmnet.schemes import WFLW_TO_IBUG
 
 
 def write_faces(folder: Path, names: list[str]) -> None:
@@ -86,6 +52,35 @@ def data(tmp_path_factory) -> Path:
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
     write_faces(folder, names)
     write_pseudo_labels(folder, names)
+    for i in range(12):
+        write_photo(root / "backgrounds" / "images" / f"{i:02}.jpg", rng)
+    return root
+
+
+@pytest.fixture(scope="session")
+def data_98(tmp_path_factory) -> Path:
+    """300W with machine-made labels of 98 points, and WFLW as its authors ship it."""
+    root = tmp_path_factory.mktemp("data98")
+    rng = np.random.default_rng(0)
+    names, points = [], []
+    to_98 = np.linalg.pinv(WFLW_TO_IBUG)
+    for i in range(18):
+        path = root / "300w" / "helen" / "trainset" / f"{i}.jpg"
+        write_photo(path, rng)
+        write_pts(path.with_suffix(".pts"), shape_68(rng))
+        names.append(f"helen/trainset/{i}")
+        points.append(to_98 @ shape_68(rng))
+    np.savez(root / "300w" / "pseudo_labels.npz", name=np.array(names), landmarks98=points)
+    lists = root / "wflw" / "WFLW_annotations" / "list_98pt_rect_attr_train_test"
+    lists.mkdir(parents=True)
+    lines = []
+    for i in range(18):
+        name = f"{i}--Place/{i}.jpg"
+        write_photo(root / "wflw" / "WFLW_images" / name, rng)
+        numbers = " ".join(f"{v:.2f}" for v in (to_98 @ shape_68(rng)).ravel())
+        lines.append(f"{numbers} 40 40 120 120 0 0 0 0 0 0 {name}")
+    for part in ("train", "test"):
+        (lists / f"list_98pt_rect_attr_{part}.txt").write_text("\n".join(lines) + "\n")
     for i in range(12):
         write_photo(root / "backgrounds" / "images" / f"{i:02}.jpg", rng)
     return root

@@ -5,9 +5,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from asmnet.errors import InvalidInputError  # noqa: E402
 from asmnet.training.calibrate import RADIUS, calibrate, fit_logistic  # noqa: E402
 from asmnet.training.evaluate_robustness import Reliability, roc_area  # noqa: E402
+from asmnet.training.labels import LabelError  # noqa: E402
 
 CONFIG = {"size": 64, "crop_margin": 1.25}
 
@@ -56,7 +56,7 @@ def test_a_network_that_is_always_wrong_has_no_confidence(data):
 
 
 def test_no_photos(tmp_path):
-    with pytest.raises(InvalidInputError, match="validation photos"):
+    with pytest.raises(LabelError, match="expected faces with 68 points"):
         calibrate(Blind().eval(), CONFIG, tmp_path)
 
 

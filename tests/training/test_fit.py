@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from asmnet import FaceDetector, FaceLandmarker  # noqa: E402
 from asmnet.detector import decode  # noqa: E402
 from asmnet.image import crop_image, load_image  # noqa: E402
-from asmnet.schemes import IBUG_68  # noqa: E402
+from asmnet.schemes import IBUG_68, WFLW_98  # noqa: E402
 from asmnet.training import detection, landmarks  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
 from asmnet.training.loop import Schedule, fit  # noqa: E402
@@ -52,6 +52,7 @@ CONFIGS = {
     "alphas = [2.0, 0.5]\nshear = 0.1\n"
     'pose_weight = 4.0\nmodel = "landmarknet"\n',
 }
+CONFIGS["tiny-98"] = CONFIGS["tiny-68"] + 'scheme = "wflw98"\n'
 
 
 def train_and_export(name: str, data: Path, folder: Path) -> Path:
@@ -82,6 +83,19 @@ def test_landmarker_from_data_to_use(data, tmp_path, photos):
     assert face.confidence.shape == (68,)
     assert 0 <= face.confidence.min() <= face.confidence.max() <= 1
     assert 0 <= face.presence <= 1
+
+
+def test_98_points_from_wflw_to_a_score(data_98, tmp_path, photos):
+    """As a user's download goes: fit, export, use, evaluate."""
+    path = train_and_export("tiny-98", data_98, tmp_path)
+    (face,) = FaceLandmarker(path).predict(photos / "astronaut.png", [[181, 88, 268, 179]])
+    assert face.scheme is WFLW_98
+    assert face.landmarks.shape == (98, 2)
+    assert face.confidence.shape == (98,)
+    report = tmp_path / "report"
+    arguments = ["--weights", str(path), "--data", str(data_98), "--report", str(report)]
+    assert main(["evaluate", "landmarks", "--set", "wflw", *arguments]) == 0
+    assert "WFLW" in (report / "table.md").read_text()
 
 
 def test_spreads_need_photos_to_become_confidences(data, tmp_path, capsys):
