@@ -177,7 +177,7 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         if self.shear:
             transform = sheared(transform, rng, most=self.shear)
         image = crop_image(face.image, transform)
-        if rng.random() < 0.25 * hardness:
+        if rng.random() < 0.25 * hardness and self.textures:
             box = points_box(transform.apply(face.outline))
             occlude(image, box, self.textures[rng.integers(len(self.textures))], rng)
         image = photometric(image, rng)

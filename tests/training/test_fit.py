@@ -1,6 +1,7 @@
 """From data to a network that the library runs, on made faces; and what a kill costs."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -96,6 +97,20 @@ def test_98_points_from_wflw_to_a_score(data_98, tmp_path, photos):
     arguments = ["--weights", str(path), "--data", str(data_98), "--report", str(report)]
     assert main(["evaluate", "landmarks", "--set", "wflw", *arguments]) == 0
     assert "WFLW" in (report / "table.md").read_text()
+
+
+def test_a_plain_download_of_300w_to_a_score(data, tmp_path):
+    """Photos and .pts files only: no machine-made rotations, no other sets."""
+    plain = tmp_path / "data"
+    for path in (data / "300w").rglob("*_1.*"):
+        copy = plain / path.relative_to(data)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    path = train_and_export("tiny-68", plain, tmp_path)
+    report = tmp_path / "report"
+    arguments = ["--weights", str(path), "--data", str(plain), "--report", str(report)]
+    assert main(["evaluate", "landmarks", "--set", "300w", *arguments]) == 0
+    assert "300W common, faces | 5" in (report / "table.md").read_text()
 
 
 def test_spreads_need_photos_to_become_confidences(data, tmp_path, capsys):
