@@ -146,21 +146,30 @@ class LandmarkNet(LandmarkModel):
 
     EXTRAS = ("spread",)
 
-    def __init__(self, points: int, dropout: float) -> None:
-        """``points``: how many; ``dropout``: of the pose's features."""
+    def __init__(self, points: int, dropout: float, width: float = 1.0) -> None:
+        """Builds the network.
+
+        Args:
+            points: how many.
+            dropout: of the pose's features.
+            width: factor of all channels, which are then rounded to multiples of 8.
+        """
         super().__init__()
-        widths, fused = (32, 64, 128), 64
-        self.stem = nn.Sequential(conv_bn(3, 16, 3, 2), nn.ReLU(inplace=True), separable(16, 24))
+        c16, c24, c32, c64, c96, c128 = (
+            max(8, 8 * round(c * width / 8)) for c in (16, 24, 32, 64, 96, 128)
+        )
+        widths, fused = (c32, c64, c128), c64
+        self.stem = nn.Sequential(conv_bn(3, c16, 3, 2), nn.ReLU(inplace=True), separable(c16, c24))
         self.stage4 = nn.Sequential(
-            InvertedResidual(24, 32, 2, 2), *(InvertedResidual(32, 32, 1, 3) for _ in range(2))
+            InvertedResidual(c24, c32, 2, 2), *(InvertedResidual(c32, c32, 1, 3) for _ in range(2))
         )
         self.stage8 = nn.Sequential(
-            InvertedResidual(32, 64, 2, 3), *(InvertedResidual(64, 64, 1, 3) for _ in range(4))
+            InvertedResidual(c32, c64, 2, 3), *(InvertedResidual(c64, c64, 1, 3) for _ in range(4))
         )
         self.stage16 = nn.Sequential(
-            InvertedResidual(64, 96, 2, 4),
-            *(InvertedResidual(96, 96, 1, 4) for _ in range(3)),
-            InvertedResidual(96, 128, 1, 4),
+            InvertedResidual(c64, c96, 2, 4),
+            *(InvertedResidual(c96, c96, 1, 4) for _ in range(3)),
+            InvertedResidual(c96, c128, 1, 4),
         )
         self.lateral = nn.ModuleList(conv_bn(width, fused) for width in widths)
         self.smooth = nn.ModuleList(separable(fused, fused) for _ in range(2))
@@ -407,7 +416,7 @@ def landmark_model(config: dict[str, Any], mean_shape: Tensor) -> LandmarkModel:
     """
     name, dropout = config["model"], config["dropout"]
     if name == "landmarknet":
-        return LandmarkNet(len(mean_shape), dropout)
+        return LandmarkNet(len(mean_shape), dropout, config.get("width", 1.0))
     if name == "asmnet":
         return ASMNet(mean_shape, dropout)
     if name == "mobilenetv2":
