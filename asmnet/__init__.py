@@ -20,6 +20,7 @@ from asmnet.errors import (
     InvalidImageError,
     InvalidInputError,
     ProviderError,
+    VideoError,
     WeightsDownloadError,
     WeightsError,
     WeightsNotFoundError,
@@ -28,6 +29,8 @@ from asmnet.landmarker import FaceLandmarker
 from asmnet.measures import eye_openness, mouth_openness
 from asmnet.pose3d import head_pose_from_landmarks
 from asmnet.schemes import IBUG_68, WFLW_98, LandmarkScheme
+from asmnet.smoothing import Smoothing
+from asmnet.tracker import FaceTracker
 from asmnet.types import Detection, Face, HeadPose
 
 __all__ = [
@@ -40,6 +43,7 @@ __all__ = [
     "FaceAnalyzer",
     "FaceDetector",
     "FaceLandmarker",
+    "FaceTracker",
     "HeadPose",
     "ImageDecodeError",
     "ImageError",
@@ -49,6 +53,8 @@ __all__ = [
     "InvalidInputError",
     "LandmarkScheme",
     "ProviderError",
+    "Smoothing",
+    "VideoError",
     "WeightsDownloadError",
     "WeightsError",
     "WeightsNotFoundError",

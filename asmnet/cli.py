@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from asmnet._version import __version__
-from asmnet.commands import batch, detect, weights
+from asmnet.commands import batch, detect, track, weights
 from asmnet.commands.options import EXIT_FAILED
 from asmnet.errors import AsmnetError
 
@@ -30,11 +30,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="asmnet", description="Faces, facial landmarks and head pose of photos."
+        prog="asmnet", description="Faces, facial landmarks and head pose of photos and videos."
     )
     parser.add_argument("--version", action="version", version=f"asmnet {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     detect.add_parser(commands)
     batch.add_parser(commands)
+    track.add_parser(commands)
     weights.add_parser(commands)
     return parser

@@ -14,6 +14,7 @@ from asmnet.types import Face
 BOX = (70, 160, 255)
 CONTOUR = (255, 255, 255)
 POINT = (0, 230, 120)
+OUTLINE = (0, 0, 0)  # of text, to be read on any photo
 AXES = ((235, 60, 60), (60, 200, 60), (70, 110, 255))  # the subject's left, up, out of the face
 
 _SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel with coordinates as whole numbers
@@ -24,8 +25,8 @@ def draw_faces(
 ) -> ImageArray:
     """A copy of the image with box, contours, points and pose axes of each face.
 
-    Line widths grow with the face. Axes: red to the subject's left, green up, blue out of the
-    face, drawn from the middle of the points.
+    Faces of a tracker have their number beside the box. Line widths grow with the face. Axes: red
+    to the subject's left, green up, blue out of the face, drawn from the middle of the points.
 
     Args:
         image: see `asmnet.image.load_image`.
@@ -57,6 +58,15 @@ def _draw_face(canvas: ImageArray, face: Face) -> None:
         centre = _fixed(point)
         radius = max(1.0, size / 110) * (1 << _SUBPIXEL_BITS)
         cv2.circle(canvas, centre, round(radius), POINT, cv2.FILLED, cv2.LINE_AA, _SUBPIXEL_BITS)
+    if face.track_id is not None:
+        scale = max(0.5, size / 200)
+        corner = np.array([x1 + 2 * width, y0 + 20 * scale])
+        x, y = (round(float(v)) for v in np.clip(corner, -1e5, 1e5))
+        for colour, thickness in ((OUTLINE, 4 * width), (CONTOUR, width)):
+            cv2.putText(
+                canvas, str(face.track_id), (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour,
+                thickness, cv2.LINE_AA,
+            )  # fmt: skip
     origin = face.landmarks.mean(axis=0)
     for axis, colour in zip(face.pose.rotation.T, AXES, strict=True):
         # The camera's y points up, the image's down.

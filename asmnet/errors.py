@@ -7,6 +7,7 @@ AsmnetError
 │   ├── ImageTooLargeError    more pixels than the limit
 │   └── InvalidImageError     (also ValueError) wrong shape, dtype or values
 ├── InvalidInputError     (also ValueError) boxes, options, thresholds
+├── VideoError            (also OSError) a video or camera cannot be read, or a video not written
 └── WeightsError          the model file cannot be used
     ├── WeightsNotFoundError  (also FileNotFoundError)
     ├── WeightsDownloadError  no network, no such repository, not logged in, disk full
@@ -45,6 +46,10 @@ class InvalidImageError(ImageError, ValueError):
 
 class InvalidInputError(AsmnetError, ValueError):
     """An argument other than the image is wrong: boxes, key points, options."""
+
+
+class VideoError(AsmnetError, OSError):
+    """A video or camera cannot be read or broke off, or a video cannot be written."""
 
 
 class WeightsError(AsmnetError):

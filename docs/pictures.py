@@ -1,19 +1,27 @@
-"""Draws the pictures of docs/conventions.md: `python docs/pictures.py` (needs matplotlib)."""
+"""Draws pictures of the documentation: `python docs/pictures.py` (needs matplotlib).
+
+Those of docs/conventions.md, and of docs/howto/track-video.md, whose videos are a camera's move
+over photos, with noise.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 import asmnet
 from asmnet.geometry import CropTransform, FloatArray, euler_to_rotation
-from asmnet.image import crop_image, load_image
+from asmnet.image import ImageArray, crop_image, load_image
 
 DOCS = Path(__file__).parent
-PHOTO = DOCS.parent / "examples" / "photos" / "london_037_03.jpg"
+PHOTOS = DOCS.parent / "examples" / "photos"
+PHOTO = PHOTOS / "london_037_03.jpg"
+RATE = 30  # frames a second of the made videos
 COLOURS = ("#0b84a5", "#ca472f", "#6f4e7c", "#9c6b00", "#2e8b57")
 
 
@@ -114,8 +122,87 @@ def draw_poses() -> Figure:
     return figure
 
 
+def camera(
+    photo: ImageArray, path: FloatArray, size: tuple[int, int], noise: float
+) -> list[ImageArray]:
+    """Frames (width, height) of a noisy camera over a photo: (n, 4) of x, y, zoom and roll (°)."""
+    rng = np.random.default_rng(0)
+    frames = []
+    for x, y, zoom, roll in path:
+        matrix = cv2.getRotationMatrix2D((x, y), roll, zoom)
+        matrix[:, 2] += np.array(size) / 2 - [x, y]
+        frame = cv2.warpAffine(photo, matrix, size, borderMode=cv2.BORDER_REFLECT)
+        frame = frame + rng.normal(0, noise, frame.shape)
+        frames.append(np.clip(frame, 0, 255).astype(np.uint8))
+    return frames
+
+
+def sweep(frames: int) -> FloatArray:
+    """A camera that goes over the crew of Apollo 11 and back: (frames, 4) for `camera`."""
+    t = np.linspace(0, 2 * np.pi, frames, endpoint=False)
+    return np.stack(
+        [620 - 150 * np.cos(t), 330 + 20 * np.sin(t), 0.47 - 0.05 * np.cos(2 * t), 8 * np.sin(t)],
+        axis=1,
+    )
+
+
+def tracked(frames: list[ImageArray], rate: float = RATE) -> list[ImageArray]:
+    """The frames with their faces drawn."""
+    tracker = asmnet.FaceTracker()
+    return [
+        asmnet.draw_faces(frame, tracker.update(frame, i / rate)) for i, frame in enumerate(frames)
+    ]
+
+
+def draw_strip(frames: list[ImageArray]) -> Image.Image:
+    """A few frames in a row, from the first to the middle one."""
+    chosen = [frames[i] for i in np.linspace(0, len(frames) // 2, 4).astype(int)]
+    gap = np.full((len(chosen[0]), 6, 3), 255, np.uint8)
+    parts = [part for frame in chosen for part in (frame, gap)]
+    return Image.fromarray(np.concatenate(parts[:-1], axis=1))
+
+
+def draw_animation(frames: list[ImageArray], path: Path) -> None:
+    """A GIF of every third frame; few colours, the same in all, keep it small."""
+    images = [Image.fromarray(frame) for frame in frames[::3]]
+    palette = images[0].quantize(64)
+    first, *others = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    first.save(path, save_all=True, append_images=others, duration=3000 / RATE, loop=0)
+
+
+def draw_smoothing() -> Figure:
+    """The way of an eye corner: at rest, in a quick move, at rest; with and without smoothing."""
+    time = np.arange(3 * RATE) / RATE
+    x = 224 + 40 * np.clip((time - 1.4) / 0.2, 0, 1)
+    path = np.stack([x, 0 * x + 140, 0 * x + 1, 0 * x], axis=1)
+    frames = camera(load_image(PHOTOS / "astronaut.png"), path, (320, 256), noise=20)
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for smoothing, label, colour in (
+        (None, "as the network gives it", "0.6"),
+        (asmnet.Smoothing(), "smoothed", COLOURS[1]),
+    ):
+        tracker = asmnet.FaceTracker(smoothing=smoothing)
+        corner = asmnet.IBUG_68.eye_corners[0]
+        seen = [
+            tracker.update(frame, t)[0].landmarks[corner, 0]
+            for frame, t in zip(frames, time, strict=True)
+        ]
+        for part in axes:
+            part.plot(time, seen, color=colour, linewidth=1.5, label=label)
+    axes[0].set(title="Outer corner of the right eye", ylabel="x, pixels", xlabel="seconds")
+    rest = [line.get_ydata()[:RATE] for line in axes[1].lines]
+    middle = float(np.mean(rest))
+    axes[1].set(
+        title="the same, the first second", xlim=(0, 1), ylim=(middle - 0.8, middle + 0.8),
+        xlabel="seconds",
+    )  # fmt: skip
+    axes[0].legend(frameon=False)
+    return figure
+
+
 def main() -> None:
-    """Writes the three pictures."""
+    """Writes the pictures."""
     photo = load_image(PHOTO)
     face = asmnet.detect(photo)[0]
     crop = CropTransform.from_bbox(face.bbox, 900, margin=1.25)
@@ -126,6 +213,11 @@ def main() -> None:
         DOCS / "images" / "wflw98.png", dpi=90
     )
     draw_poses().savefig(DOCS / "images" / "pose_signs.png", dpi=90)
+    crew = load_image(PHOTOS / "apollo11_crew.jpg")
+    frames = tracked(camera(crew, sweep(3 * RATE), (320, 240), noise=2))
+    draw_animation(frames, DOCS / "images" / "tracking.gif")
+    draw_strip(frames).save(DOCS / "images" / "tracking_strip.jpg", quality=88)
+    draw_smoothing().savefig(DOCS / "images" / "smoothing.png", dpi=90)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,9 @@ def test_every_public_name_is_in_the_reference():
     assert set(asmnet.__all__) - documented == {"IBUG_68", "WFLW_98", "__version__"}
 
 
-@pytest.mark.parametrize("command", [["--help"], ["detect", "--help"], ["batch", "--help"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["detect", "--help"], ["batch", "--help"], ["track", "--help"]]
+)
 def test_help(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main(command)

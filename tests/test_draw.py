@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from PIL import Image
 
@@ -15,6 +17,20 @@ def test_each_thing_is_drawn(analyzer, photos):
         assert np.abs(pixels - colour).max(axis=1).min() < 60, colour
     for x, y in face.landmarks[27:36].round().astype(int):
         assert drawn[y - 1 : y + 2, x - 1 : x + 2].max() > 100
+
+
+def test_the_number_of_a_tracked_face_is_drawn(analyzer, photos):
+    image = np.full((512, 512, 3), 128, np.uint8)
+    (face,) = analyzer.detect(photos / "astronaut.png")
+    plain, first, second = (
+        asmnet.draw_faces(image, [replace(face, track_id=number)]) for number in (None, 0, 17)
+    )
+    right, top = int(face.bbox[2]), int(face.bbox[1])
+    for drawn in (first, second):
+        changed = (drawn != plain).any(axis=2)
+        assert changed[top - 5 : top + 30, right + 2 : right + 50].sum() > 30
+        assert changed.sum() == changed[top - 5 : top + 30, right - 5 : right + 50].sum()
+    assert (first != second).any()
 
 
 def test_no_faces_give_a_copy():

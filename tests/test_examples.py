@@ -76,6 +76,12 @@ def test_video(video, tmp_path):
     assert np.abs(drawn[0].astype(int) - first).max() > 100  # the overlay
 
 
+def test_track_video(video, tmp_path):
+    out = tmp_path / "out.mp4"
+    assert run("track_video.py", video, out) == "face 0: seen for 1.0 s\n"
+    assert cv2.VideoCapture(str(out)).get(cv2.CAP_PROP_FRAME_COUNT) == 10
+
+
 def test_own_boxes(photos):
     text = run("own_boxes.py", photos / "astronaut.png", *BOX)
     right = np.array(text.split("[")[1].split("]")[0].split(), dtype=float)

@@ -1,0 +1,197 @@
+"""``asmnet track``: the faces of a video or camera, each with its number."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+from asmnet.commands.options import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    add_face_options,
+    positive,
+)
+from asmnet.draw import draw_faces
+from asmnet.errors import AsmnetError, InvalidInputError, VideoError
+from asmnet.image import ImageArray
+from asmnet.pool import map_in_order
+from asmnet.smoothing import Smoothing
+from asmnet.tracker import FaceTracker
+from asmnet.types import Face
+from asmnet.video import Frame, VideoReader, VideoWriter, show_frame
+
+# Frames that may wait between reading, tracking and writing.
+AHEAD = 4
+# Without a terminal there is a line of progress after so many seconds.
+LINE_SECONDS = 30
+
+Result = TypeVar("Result")
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command to the parser of ``asmnet``."""
+    parser = commands.add_parser(
+        "track",
+        help="follow the faces of a video or camera",
+        description="Follows faces from frame to frame: each keeps its number, and its points are "
+        "smoothed over time.",
+        epilog="A line of JSON is one frame: its number, its time in seconds, and its faces. The "
+        "MP4 has no sound and keeps the input's timing at a constant rate. Exit code: 0 the video "
+        "ended; 1 it broke off or a file failed, and what was done until then is kept; 2 wrong "
+        "use; 130 interrupted, likewise.",
+    )
+    parser.add_argument(
+        "source", metavar="VIDEO|CAMERA", help="a video file, or the number of a camera"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write an MP4 with faces drawn")
+    parser.add_argument(
+        "--json", metavar="FILE", help='write JSON Lines, one a frame; "-": standard output'
+    )
+    parser.add_argument(
+        "--show", action="store_true",
+        help="show the frames in a window, until q or Escape; needs opencv-python with windows",
+    )  # fmt: skip
+    add_face_options(parser)
+    parser.add_argument(
+        "--detect-every", type=positive, default=30, metavar="N",
+        help="look for new faces every N frames (30)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-smoothing", action="store_true", help="points as the network has them"
+    )
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="threads of one run (all cores)"
+    )
+    parser.set_defaults(run=run)
+
+
+@dataclass
+class _Progress:
+    """How far a run came, and what ended the video before its end."""
+
+    frames: int = 0
+    faces: int = 0
+    error: VideoError | None = None
+
+
+def run(options: argparse.Namespace) -> int:
+    """Tracks, and says how far it came however it ends."""
+    progress, started = _Progress(), time.monotonic()
+    code = EXIT_OK
+    try:
+        _run(options, progress)
+    except InvalidInputError as error:
+        print(f"asmnet: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("asmnet: interrupted", file=sys.stderr)
+        code = EXIT_INTERRUPTED
+    except (AsmnetError, OSError) as error:
+        print(f"asmnet: {error}", file=sys.stderr)
+        code = EXIT_FAILED
+    rate = progress.frames / (time.monotonic() - started)
+    print(
+        f"{options.source}: {progress.frames} frames, {progress.faces} faces, {rate:.1f} frames/s",
+        file=sys.stderr if options.json == "-" else sys.stdout,
+    )
+    return code
+
+
+def _run(options: argparse.Namespace, progress: _Progress) -> None:
+    source = int(options.source) if options.source.isdecimal() else options.source
+    for path in (options.out, options.json):
+        if path not in (None, "-") and Path(path).resolve() == Path(options.source).resolve():
+            raise InvalidInputError(f"expected another file for the output, got the video: {path}")
+    tracker = FaceTracker(
+        landmarks=options.landmarks,
+        min_score=options.min_score,
+        max_faces=options.max_faces,
+        smoothing=None if options.no_smoothing else Smoothing(),
+        detect_every=options.detect_every,
+        threads=options.threads,
+    )
+    with ExitStack() as files:
+        video = files.enter_context(VideoReader(source))
+        out = None
+        if options.out is not None:
+            out = files.enter_context(VideoWriter(options.out, video.rate))
+        lines: TextIO | None = None
+        if options.json == "-":
+            lines = sys.stdout
+        elif options.json is not None:
+            lines = files.enter_context(Path(options.json).open("w", encoding="utf-8"))
+
+        def write(result: tuple[Frame, list[Face]]) -> ImageArray | None:
+            frame, faces = result
+            numbers = [face.track_id for face in faces if face.track_id is not None]
+            drawn = None
+            if out is not None or options.show:
+                drawn = draw_faces(frame.image, faces)
+            if out is not None and drawn is not None:
+                out.write(drawn, frame.time)
+            if lines is not None:
+                record = {"frame": frame.number, "time": frame.time}
+                json.dump({**record, "faces": [face.to_dict() for face in faces]}, lines)
+                lines.write("\n")
+            progress.frames += 1
+            progress.faces = max(progress.faces, *(number + 1 for number in numbers), 0)
+            return drawn
+
+        # One thread reads and one draws and writes, while this one runs the networks.
+        frames = map_in_order(
+            ThreadPoolExecutor(1), lambda reader: next(reader, None), repeat(video), window=AHEAD
+        )
+        results = _tracked(frames, tracker, progress)
+        written = map_in_order(ThreadPoolExecutor(1), write, results, window=AHEAD)
+        with closing(frames), closing(results), closing(written):
+            for drawn in _shown(written, video.length, progress):
+                if drawn is not None and options.show and not show_frame("asmnet", drawn):
+                    break
+    # Only now, after all that came before it is written.
+    if progress.error is not None:
+        raise progress.error
+
+
+def _tracked(
+    frames: Iterable[Frame | None], tracker: FaceTracker, progress: _Progress
+) -> Generator[tuple[Frame, list[Face]], None, None]:
+    """The frames with their faces, until the video ends or breaks off."""
+    try:
+        for frame in frames:
+            if frame is None:
+                return
+            yield frame, tracker.update(frame.image, frame.time)
+    except VideoError as error:
+        progress.error = error
+
+
+def _shown(drawn: Iterable[Result], length: int | None, progress: _Progress) -> Iterator[Result]:
+    """Passes frames on and shows how far it is: a bar on a terminal, else a line now and then."""
+    from tqdm import tqdm  # comes with huggingface-hub; only the command lines need it
+
+    started = shown = time.monotonic()
+    # disable=None: nothing without a terminal.
+    with tqdm(total=length, unit=" frames", disable=None) as bar:
+        for item in drawn:
+            bar.set_postfix(faces=progress.faces, refresh=False)
+            bar.update()
+            now = time.monotonic()
+            if bar.disable and now - shown >= LINE_SECONDS:
+                shown, rate = now, progress.frames / (now - started)
+                print(
+                    f"{progress.frames} of {length or '?'} frames, {rate:.1f} frames/s, "
+                    f"{progress.faces} faces",
+                    file=sys.stderr, flush=True,
+                )  # fmt: skip
+            yield item

@@ -1,0 +1,266 @@
+"""Videos in and out: the only module that touches OpenCV's captures, writers and windows."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from asmnet.errors import InvalidInputError, VideoError
+from asmnet.image import ImageArray
+
+VideoSource = str | os.PathLike[str] | int
+
+# Where a file or camera does not tell its frames a second, or tells what no video has.
+DEFAULT_RATE, MAX_RATE = 30.0, 240.0
+# A file broke off when it holds fewer frames than it announces, by more than the larger of these:
+# a count of frames, and a share of them. Containers count a few frames that no decoder shows.
+MISSING_FRAMES, MISSING_SHARE = 2, 0.05
+# Seconds: a longer pause of the input is cut to this in the output.
+LONGEST_PAUSE = 10.0
+
+
+class Frame(NamedTuple):
+    """A frame of a video.
+
+    Attributes:
+        number: its place, from 0.
+        time: seconds since the beginning; always more than the last frame's.
+        image: (H, W, 3) uint8 RGB.
+    """
+
+    number: int
+    time: float
+    image: ImageArray
+
+
+class VideoReader:
+    """An iterator over a video's frames; use it in ``with``, or close it.
+
+    Times are the file's own, so a variable frame rate is kept; a frame without a usable time comes
+    one frame at ``rate`` after the last. A camera's times are the clock's.
+
+    Attributes:
+        rate: frames a second, as the file or camera says; of variable rates an average.
+        length: number of frames that the file announces; None for cameras and endless streams.
+        frames: how many were read.
+    """
+
+    def __init__(self, source: VideoSource) -> None:
+        """Opens the video.
+
+        Args:
+            source: path of a file, a URL that OpenCV can open, or a camera's number.
+
+        Raises:
+            VideoError: no such file or camera, or not a video.
+        """
+        self._is_camera = isinstance(source, int)
+        self._name = f"camera {source}" if self._is_camera else str(source)
+        if isinstance(source, int):
+            self._capture = cv2.VideoCapture(source)
+        elif "://" in self._name or Path(source).is_file():
+            self._capture = cv2.VideoCapture(self._name)
+        else:
+            raise VideoError(f"{source}: no such file")
+        if not self._capture.isOpened():
+            kind = "a camera of this number" if self._is_camera else "a video"
+            raise VideoError(f"{self._name}: expected {kind}, but OpenCV cannot open it")
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.rate = rate if 1 <= rate <= MAX_RATE else DEFAULT_RATE
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        self.length = count if count > 0 and not self._is_camera else None
+        self.frames = 0
+        self._started = self._time = 0.0
+
+    def __iter__(self) -> VideoReader:
+        return self
+
+    def __next__(self) -> Frame:
+        """The next frame.
+
+        Raises:
+            VideoError: there is no frame at all, or the file broke off: it has clearly fewer
+                frames than it announces. The frames before were given.
+        """
+        good, image = self._capture.read()
+        if not good:
+            self._check_end()
+            raise StopIteration
+        if self._is_camera:
+            now = time.monotonic()
+            if not self.frames:
+                self._started = now
+            at = now - self._started
+        else:
+            at = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if self.frames and not at > self._time:
+            at = self._time + 1 / self.rate
+        self._time = max(at, 0.0)
+        self.frames += 1
+        pixels = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return Frame(self.frames - 1, self._time, pixels)
+
+    def _check_end(self) -> None:
+        if not self.frames:
+            raise VideoError(f"{self._name}: expected a video, got no frame")
+        if self._is_camera:
+            raise VideoError(f"{self._name}: gave no more frames after {self.frames}")
+        if self.length is None:
+            return
+        missing = self.length - self.frames
+        if missing > max(MISSING_FRAMES, MISSING_SHARE * self.length):
+            raise VideoError(
+                f"{self._name}: broke off after {self.frames} of {self.length} frames, "
+                f"at {self._time:.2f} s"
+            )
+
+    def close(self) -> None:
+        """Closes the file or camera."""
+        self._capture.release()
+
+    def __enter__(self) -> VideoReader:  # noqa: PYI034  Self is of Python 3.11
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_video(source: VideoSource) -> Generator[Frame, None, None]:
+    """The frames of a video, one after the other: number, time in seconds, RGB image.
+
+    >>> for number, time, image in read_video("video.mp4"):  # doctest: +SKIP
+    ...     print(number, time, image.shape)
+
+    Raises:
+        VideoError: no such file or camera, not a video, or, after its last frame, a file that
+            broke off.
+    """
+    with VideoReader(source) as video:
+        yield from video
+
+
+class VideoWriter:
+    """Writes an MP4 file (MPEG-4 video, no sound); use it in ``with``, or close it.
+
+    The file has a constant rate, and keeps the input's timing: a frame is repeated until the next
+    one is due, and one that comes sooner than the rate allows is left out. A pause beyond
+    ``LONGEST_PAUSE`` is cut to it. Sides are even: an odd last row or column is left out.
+
+    Attributes:
+        frames: how many the file has.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], rate: float) -> None:
+        """Begins; the file appears with the first frame.
+
+        Args:
+            path: a name that ends in .mp4; a file of that name is overwritten.
+            rate: frames a second.
+
+        Raises:
+            InvalidInputError: another ending, or no usable rate.
+            VideoError: there is no such folder.
+        """
+        self._path = Path(path)
+        if self._path.suffix.lower() != ".mp4":
+            raise InvalidInputError(f"expected a name that ends in .mp4, got {path}")
+        if not 0 < rate <= MAX_RATE:
+            raise InvalidInputError(f"rate: expected 0 to {MAX_RATE:.0f} frames/s, got {rate!r}")
+        if not self._path.parent.is_dir():
+            raise VideoError(f"{path}: there is no folder {self._path.parent}")
+        self._rate = rate
+        self._writer: cv2.VideoWriter | None = None
+        self._start = 0.0
+        self._last: ImageArray | None = None
+        self.frames = 0
+
+    def write(self, image: ImageArray, time: float) -> None:
+        """Adds an RGB frame (H, W, 3) uint8, all of one size, at its time in seconds.
+
+        Raises:
+            InvalidInputError: a frame of another size.
+            VideoError: the file cannot be written.
+        """
+        size = (image.shape[1], image.shape[0])
+        if self._writer is None or self._last is None:
+            self._writer = cv2.VideoWriter(
+                str(self._path), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, size
+            )
+            if not self._writer.isOpened():
+                raise VideoError(f"{self._path}: cannot be written")
+            self._start = time
+        elif image.shape != self._last.shape:
+            raise InvalidInputError(
+                f"{self._path}: expected frames of shape {self._last.shape}, got {image.shape}"
+            )
+        due = round((time - self._start) * self._rate)
+        longest = round(LONGEST_PAUSE * self._rate)
+        if due - self.frames > longest:
+            self._start += (due - self.frames - longest) / self._rate
+            due = self.frames + longest
+        picture = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), dtype=np.uint8)
+        if due >= self.frames:
+            while self.frames < due and self._last is not None:
+                self._writer.write(self._last)
+                self.frames += 1
+            self._writer.write(picture)
+            self.frames += 1
+        self._last = picture
+
+    def close(self) -> None:
+        """Finishes the file.
+
+        Raises:
+            VideoError: the file has not what was written, for example on a full disk.
+        """
+        if self._writer is None or not self._writer.isOpened():
+            return
+        self._writer.release()
+        # OpenCV's writer does not tell of errors; what it counts is exact or nearly so.
+        check = cv2.VideoCapture(str(self._path))
+        count = int(check.get(cv2.CAP_PROP_FRAME_COUNT)) if check.isOpened() else 0
+        check.release()
+        if not count or self.frames - count > MISSING_FRAMES:
+            raise VideoError(
+                f"{self._path}: expected {self.frames} frames in it, got {count}; is the disk full?"
+            )
+
+    def __enter__(self) -> VideoWriter:  # noqa: PYI034
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.close()
+        except VideoError:
+            # Not in place of the error that ended the block.
+            if error is None:
+                raise
+
+
+def show_frame(title: str, image: ImageArray) -> bool:
+    """Shows an RGB image in a window; False when the user pressed q or Escape there.
+
+    Raises:
+        VideoError: OpenCV is installed without windows.
+    """
+    try:
+        cv2.imshow(title, cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        key = cv2.waitKey(1) & 0xFF
+    except cv2.error as error:
+        raise VideoError(
+            "this OpenCV cannot show windows: on a machine with a screen, install opencv-python "
+            "in place of opencv-python-headless"
+        ) from error
+    return key not in (ord("q"), 27)
