@@ -71,7 +71,10 @@ class PointsFilter:
     def __init__(self, options: Smoothing, scheme: LandmarkScheme) -> None:
         """Starts empty: the first points pass as they are."""
         self._options = options
-        self._speed = _Speed(options.speed_cutoff)
+        # Nothing of the common motion is taken for noise: it is known well, and the tremble of a
+        # camera in a hand looks like noise.
+        margins = np.append(np.full(len(scheme.groups), 2.0), 0.0)
+        self._speed = _Speed(options.speed_cutoff, margins)
         # (N, groups) memberships: to average over groups and to give the result back to points.
         self._member = np.zeros((len(scheme), len(scheme.groups)))
         for column, indices in enumerate(scheme.groups.values()):
@@ -120,7 +123,7 @@ class RotationFilter:
     def __init__(self, options: Smoothing) -> None:
         """Starts empty: the first rotation passes as it is."""
         self._options = options
-        self._speed = _Speed(options.speed_cutoff)
+        self._speed = _Speed(options.speed_cutoff, 1.0)
         self._raw: FloatArray | None = None
 
     def __call__(self, rotation: FloatArray, step: float) -> FloatArray:
@@ -142,11 +145,11 @@ class _Speed:
 
     Noise turns around from frame to frame and motion does not, so differences of velocities tell
     its level, whatever camera and size of face: differences of white noise have three times the
-    energy of its velocities.
+    energy of its velocities. ``margins``, one for all or one for each speed, multiply it.
     """
 
-    def __init__(self, cutoff: float) -> None:
-        self._cutoff = cutoff
+    def __init__(self, cutoff: float, margins: FloatArray | float) -> None:
+        self._cutoff, self._margins = cutoff, margins
         self._last: FloatArray | None = None
         self._slow: FloatArray | float = 0.0
         self._noise: FloatArray | float = 0.0
@@ -161,9 +164,9 @@ class _Speed:
             noise = energy(velocity - self._last) / 3
             self._noise = self._noise + smoothing_factor(NOISE_CUTOFF, step) * (noise - self._noise)
         self._last = velocity
-        # What of the noise's energy passes the filter, twice to be on the safe side; but not all
-        # of it at low frame rates, where speech looks like noise.
-        passing = min(2 * share**2 / (2 - share), 0.5)
+        # What of the noise's energy passes the filter; never all of it, as at low frame rates
+        # speech looks like noise.
+        passing = np.minimum(self._margins * share**2 / (2 - share), 0.5)
         return np.asarray(np.sqrt(np.maximum(energy(self._slow) - passing * self._noise, 0)))
 
 

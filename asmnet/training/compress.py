@@ -13,14 +13,14 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from asmnet.errors import InvalidInputError
 from asmnet.geometry import FloatArray
 from asmnet.image import ImageArray
-from asmnet.training.export import describe_file
+from asmnet.training.export import describe_file, store_float16
 from asmnet.training.landmarks import label_crops, scheme_of
 from asmnet.training.manifest import write_record
 from asmnet.training.metrics import nme
@@ -35,28 +35,6 @@ def export_float16(record: dict[str, Any], folder: Path) -> dict[str, Any]:
     model = onnx.load(folder / record["file"])
     store_float16(model)
     return _write(model, record, "fp16", folder)
-
-
-def store_float16(model: onnx.ModelProto) -> None:
-    """Stores weights as float16, in place; a Cast makes each float32 again before its use.
-
-    So it runs wherever the original does; ONNX Runtime does the casts once, when it loads the
-    file. Single numbers and short vectors stay, and so does a tensor with a value that float16
-    cannot hold.
-    """
-    casts = []
-    for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
-            continue
-        values = numpy_helper.to_array(tensor)
-        if np.abs(values).max() > np.finfo(np.float16).max:
-            continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_float16"))
-        casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
 
 
 def export_int8(

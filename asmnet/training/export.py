@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from asmnet.errors import AsmnetError, InvalidInputError
@@ -79,7 +80,7 @@ def export(
     """Writes ``folder/weights/NAME.onnx`` from a run's averaged model and its manifest record.
 
     Args:
-        config: what the run was trained with.
+        config: what the run was trained with; its ``storage`` may be "float16".
         run: its folder.
         name: of the weights.
         folder: gets the manifest and weights/.
@@ -128,7 +129,9 @@ def export(
         input_names=["images"], output_names=outputs, dynamic_axes=dynamic,
     )  # fmt: skip
     file = onnx.load(path)
-    onnx.helper.set_model_props(file, metadata)
+    helper.set_model_props(file, metadata)
+    if config.get("storage") == "float16":
+        store_float16(file)
     onnx.save(file, path)
     images = noise if data is None else _validation_images(config, data)
     for part in (images, images[:1]):  # the batch may have any size
@@ -151,6 +154,28 @@ def export(
     }
     write_record(record, folder / MANIFEST)
     return record
+
+
+def store_float16(model: onnx.ModelProto) -> None:
+    """Stores weights as float16, in place; a Cast makes each float32 again before its use.
+
+    So it runs wherever the original does; ONNX Runtime does the casts once, when it loads the
+    file. Single numbers and short vectors stay, and so does a tensor with a value that float16
+    cannot hold.
+    """
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT or len(tensor.dims) < 2:
+            continue
+        values = numpy_helper.to_array(tensor)
+        if np.abs(values).max() > np.finfo(np.float16).max:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_float16"))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def describe_file(path: Path) -> dict[str, Any]:
