@@ -85,11 +85,11 @@ class CountingDetector(asmnet.FaceDetector):
 class Tracking:
     """`asmnet.FaceTracker`."""
 
-    def __init__(self, name: str, **options: Any) -> None:
+    def __init__(self, name: str, landmarker: str = "asmnet-68", **options: Any) -> None:
         self.name = name
         self._options = options
         self._detector = CountingDetector(threads=1)
-        self._landmarker = asmnet.FaceLandmarker(threads=1)
+        self._landmarker = asmnet.FaceLandmarker(landmarker, threads=1)
 
     @property
     def detections(self) -> int:
@@ -202,7 +202,8 @@ def main() -> None:
         _hour(make_scenes(faces, backgrounds, 0), options.hour)
         return
     systems: list[System] = [
-        Tracking(TRACKING), Tracking(f"{TRACKING}, not smoothed", smoothing=None), Detection(),
+        Tracking(TRACKING), Tracking(f"{TRACKING}, not smoothed", smoothing=None),
+        Tracking(f"{TRACKING}, asmnet-68-lite", landmarker="asmnet-68-lite"), Detection(),
         *([MediaPipe()] if options.mediapipe else []),
     ]  # fmt: skip
     trials: dict[str, list[Trial]] = defaultdict(list)

@@ -64,7 +64,8 @@ def robustness_figures(
     * Turned: the photo is turned in its plane, and the box is the detector's.
     * Covered mouth: a flat patch of random colour over the mouth's points; the fall of their mean
       confidence.
-    * Presence: faces in the label's box, against squares of backgrounds and boxes beside faces.
+    * Presence: faces in the label's box, against squares of backgrounds and boxes beside faces, all
+      crops together for precision and recall.
 
     Raises:
         InvalidInputError: no labelled photos.
@@ -84,7 +85,7 @@ def robustness_figures(
         box = points_box(truth)
         boxes = np.array([box, _disturbed(box, rng), lost_box(box, rng)])
         face, other, off = landmarker.predict(image, boxes)
-        note("label box", face, truth)
+        note("box as labelled", face, truth)
         note("box ±15 %", other, truth)
         for turn in TURNS:
             turned, points = _turned(image, truth, turn)
@@ -112,8 +113,11 @@ def robustness_figures(
         empty = _background_presences(landmarker, data, split, rng)
         figures["presence, faces against backgrounds, AUC"] = roc_area(present, empty)
         figures["presence, faces against boxes beside them, AUC"] = roc_area(present, beside)
-        figures["presence ≥ 0.5, faces, %"] = 100 * float(np.mean(np.array(present) >= 0.5))
-        figures["presence ≥ 0.5, backgrounds, %"] = 100 * float(np.mean(np.array(empty) >= 0.5))
+        kept, false = (np.array(values) >= 0.5 for values in (present, empty + beside))
+        figures["presence ≥ 0.5, recall %"] = 100 * float(kept.mean())
+        figures["presence ≥ 0.5, precision %"] = 100 * float(
+            kept.sum() / max(kept.sum() + false.sum(), 1)
+        )
     if not confidences:
         return figures, None
     reliability = Reliability(np.concatenate(confidences), np.concatenate(right))

@@ -64,11 +64,13 @@ def test_detector_table(scored, tmp_path, capsys):
 def test_robustness_table_and_reliability(scored, tmp_path):
     assert main(["evaluate", "robustness", "--data", str(scored), "--report", str(tmp_path)]) == 0
     figures = json.loads((tmp_path / "figures.json").read_text())["asmnet-68"]
-    assert figures["300W common, label box, NME %"] < 4
+    assert figures["300W common, box as labelled, NME %"] < 4
     assert figures["300W common, box ±15 %, NME %"] < 8
     assert figures["300W common, turned by 30°, lost"] == 0
     assert figures["300W common, turned by 30°, NME %"] < 5
     assert figures["presence, faces against backgrounds, AUC"] == 1
+    assert figures["presence ≥ 0.5, recall %"] == 100
+    assert figures["presence ≥ 0.5, precision %"] > 60
     assert figures["confidence, fall of a covered mouth's points"] > 0.1
     assert (tmp_path / "reliability.png").stat().st_size > 5000
 
