@@ -40,7 +40,7 @@ class Smoothing:
     """
 
     min_cutoff: float = 1.0
-    beta: float = 160.0
+    beta: float = 80.0
     local_beta: float = 120.0
     rotation_beta: float = 40.0
     speed_cutoff: float = 6.0

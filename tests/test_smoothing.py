@@ -97,7 +97,11 @@ def test_a_moving_face_is_no_worse_and_does_not_lag(shape, motion):
     truth = np.array([MOTIONS[motion](centred, t) for t in TIME])
     path = truth + noise(len(truth))
     smoothed = smooth(path)
-    assert error(smoothed[30:], truth[30:]) <= 1.03 * error(path[30:], truth[30:])
+    # The networks' points are off by a fortieth of a face, over and above their noise.
+    now, before = (
+        np.hypot(SIZE / 40, error(points[30:], truth[30:])) for points in (smoothed, path)
+    )
+    assert now <= 1.01 * before
     speed = np.gradient(truth, axis=0)[30:]
     lag = ((truth - smoothed)[30:] * speed).sum() / (speed**2).sum()
     assert lag < (1.0 if motion != "slow" else 2.0)  # frames
