@@ -25,12 +25,16 @@ def main() -> None:
     image = load_image(PHOTO)
     detector = asmnet.FaceDetector(threads=1)
     landmarker = asmnet.FaceLandmarker(threads=1)
+    lite = asmnet.FaceLandmarker("asmnet-68-lite", threads=1)
+    points98 = asmnet.FaceLandmarker("asmnet-98", threads=1)
     analyzer = asmnet.FaceAnalyzer(threads=1)
     (face,) = detector.detect(image)
     candidates = {
         "FaceAnalyzer.detect, 512 x 512, one face": lambda: analyzer.detect(image),
         "FaceDetector.detect, 320": lambda: detector.detect(image),
         "FaceLandmarker.predict, one face": lambda: landmarker.predict(image, [face.bbox]),
+        "the same with asmnet-98": lambda: points98.predict(image, [face.bbox]),
+        "the same with asmnet-68-lite": lambda: lite.predict(image, [face.bbox]),
     }
     if options.yunet is not None:
         cv2.setNumThreads(1)

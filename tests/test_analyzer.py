@@ -149,6 +149,20 @@ def test_to_dict_is_json(analyzer, photos):
     assert data["pose"]["yaw"] == face.pose.yaw
 
 
+def test_98_points(photos):
+    (face,) = asmnet.detect(photos / "astronaut.png", landmarks=98)
+    (other,) = asmnet.detect(photos / "astronaut.png")
+    assert face.scheme is asmnet.WFLW_98
+    assert face.landmarks.shape == (98, 2)
+    side = (face.bbox[2:] - face.bbox[:2]).max()
+    assert np.abs(face.to_68().landmarks - other.landmarks).mean() < 0.02 * side
+    for pupil, eye in (("right_pupil", "right_eye"), ("left_pupil", "left_eye")):
+        points = face.landmarks[face.scheme.groups[eye]]
+        (middle,) = face.landmarks[face.scheme.groups[pupil]]
+        assert (points.min(axis=0) < middle).all()
+        assert (middle < points.max(axis=0)).all()
+
+
 def test_input_is_not_changed(analyzer, photos):
     image = np.array(Image.open(photos / "astronaut.png").convert("RGB"))
     before = image.copy()
