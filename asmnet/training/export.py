@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.image import ImageArray, letterbox, load_image
+from asmnet.schemes import WFLW_98
 from asmnet.training.calibrate import Calibration, calibrate
 from asmnet.training.count import count_multiply_adds
 from asmnet.training.datasets import read_detection
@@ -148,7 +149,7 @@ def export(
         "parameters": count_parameters(model),
         "multiply_adds": count_multiply_adds(model, size),
         "license": LICENSE,
-        "training_data": TRAINING_DATA[config["task"]],
+        "training_data": training_data(config),
         "training_config": metadata["training_config"],
         "metrics": {},
     }
@@ -244,6 +245,18 @@ TRAINING_DATA = {
         "BSDS500 natural photos as occluders",
     ],
 }
+
+
+def training_data(config: dict[str, Any]) -> list[str]:
+    """What a config's network was trained on, as the package's own were."""
+    sources = list(TRAINING_DATA[config["task"]])
+    if config.get("scheme") == WFLW_98.name:
+        sources.append("98 points of WFLW-trained networks as pseudo-labels")
+    if "teacher_labels" in config:
+        sources.append(
+            "Helen training photos without points and video frames, labelled by asmnet-68"
+        )
+    return sources
 
 
 def _check_parity(model: nn.Module, sample: Tensor, path: Path) -> None:
