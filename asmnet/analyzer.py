@@ -53,8 +53,7 @@ class FaceAnalyzer:
             InvalidInputError: an option out of its range.
             WeightsError: weights or a provider cannot be used.
         """
-        if landmarks not in LANDMARK_COUNTS:
-            raise InvalidInputError(f"landmarks: expected 68 or 98, got {landmarks!r}")
+        check_landmarks(landmarks)
         self._detector = FaceDetector(
             detector, threads=threads, providers=providers, download=download
         )
@@ -85,10 +84,7 @@ class FaceAnalyzer:
             ImageError: the image cannot be used.
             InvalidInputError: an option out of its range.
         """
-        if max_faces is not None and (not isinstance(max_faces, int) or max_faces < 1):
-            raise InvalidInputError(
-                f"max_faces: expected a positive int or None, got {max_faces!r}"
-            )
+        check_max_faces(max_faces)
         pixels = load_image(image, channel_order=channel_order)
         found = self._detector.detect(pixels, min_score=min_score)[:max_faces]
         faces = self._landmarker.predict(
@@ -197,6 +193,18 @@ class FaceAnalyzer:
                 max_faces=max_faces,
             )
         )
+
+
+def check_landmarks(landmarks: int) -> None:
+    """Raises InvalidInputError unless there is a default landmarker of so many points."""
+    if landmarks not in LANDMARK_COUNTS:
+        raise InvalidInputError(f"landmarks: expected 68 or 98, got {landmarks!r}")
+
+
+def check_max_faces(max_faces: int | None) -> None:
+    """Raises InvalidInputError unless it is a positive int or None."""
+    if max_faces is not None and (not isinstance(max_faces, int) or max_faces < 1):
+        raise InvalidInputError(f"max_faces: expected a positive int or None, got {max_faces!r}")
 
 
 def detect(

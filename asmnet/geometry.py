@@ -130,6 +130,11 @@ def roll_matrix(angle: float) -> FloatArray:
     return np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
+def mirrored_rotation(rotation: FloatArray) -> FloatArray:
+    """The (3, 3) rotation that a head has in the mirror image: yaw and roll change their signs."""
+    return np.asarray(rotation * np.outer([-1, 1, 1], [-1, 1, 1]))
+
+
 def rotation_to_euler(rotation: FloatArray) -> FloatArray:
     """Rotations (..., 3, 3) to degrees (..., 3): pitch, yaw, roll (300W-LP's convention).
 

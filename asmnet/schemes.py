@@ -50,6 +50,10 @@ class LandmarkScheme:
         pairs += [(self.groups[name][-1], self.groups[name][0]) for name in sorted(self.closed)]
         return np.array(pairs, dtype=np.intp)
 
+    def mirrored(self, points: NDArray[np.floating[Any]], width: float) -> NDArray[Any]:
+        """Points (N, 2) of an image of this width in pixels as they lie in its mirror image."""
+        return np.asarray((points * [-1, 1] + [width, 0])[self.flip])
+
     @cached_property
     def keypoints(self) -> NDArray[np.float64]:
         """(5, N) weights: ``keypoints @ landmarks`` gives the detector's five key points.

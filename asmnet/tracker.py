@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from asmnet.analyzer import LANDMARK_COUNTS
+from asmnet.analyzer import check_landmarks, check_max_faces
 from asmnet.detector import FaceDetector, check_score
 from asmnet.errors import InvalidInputError
 from asmnet.geometry import FloatArray, box_iou, points_box
@@ -93,12 +93,8 @@ class FaceTracker:
             InvalidInputError: an option out of its range.
             WeightsError: weights or a provider cannot be used.
         """
-        if landmarks not in LANDMARK_COUNTS:
-            raise InvalidInputError(f"landmarks: expected 68 or 98, got {landmarks!r}")
-        if max_faces is not None and (not isinstance(max_faces, int) or max_faces < 1):
-            raise InvalidInputError(
-                f"max_faces: expected a positive int or None, got {max_faces!r}"
-            )
+        check_landmarks(landmarks)
+        check_max_faces(max_faces)
         if smoothing is not None and not isinstance(smoothing, Smoothing):
             raise InvalidInputError(f"smoothing: expected Smoothing or None, got {smoothing!r}")
         if not isinstance(detect_every, int) or detect_every < 1:

@@ -114,5 +114,9 @@ def background_box(photo: ImageArray, rng: np.random.Generator) -> FloatArray:
 def lost_box(box: FloatArray, rng: np.random.Generator) -> FloatArray:
     """A face's box (4,) xyxy that has slipped off it, by up to 1.5 of its longer sides."""
     direction, distance = rng.uniform(0, 2 * np.pi), rng.uniform(LOST_SHIFT, 1.5)
-    shift = distance * np.array([np.cos(direction), np.sin(direction)])
+    return shifted_box(box, distance * np.array([np.cos(direction), np.sin(direction)]))
+
+
+def shifted_box(box: FloatArray, shift: FloatArray) -> FloatArray:
+    """An xyxy box moved by ``shift`` (2,) in units of its longer side."""
     return np.asarray(box + np.tile(shift * (box[2:] - box[:2]).max(), 2))

@@ -3,7 +3,8 @@
 A network with the output "spread" says how far off it expects each point to be. Two logistic
 curves, fitted on validation photos, turn that into what users read:
 
-* confidence: the chance that a point lies within :data:`RADIUS` of its label, of log spread;
+* confidence: the chance that a point lies within :data:`asmnet.training.metrics.RADIUS` of its
+  label, of log spread;
 * presence: the chance that the crop holds a face, of the mean log spread of all points, against
   backgrounds and crops beside faces, both sides weighted alike.
 """
@@ -20,17 +21,16 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import nn
 
-from asmnet.errors import InvalidInputError
 from asmnet.geometry import CropTransform, FloatArray
 from asmnet.image import ImageArray, crop_image, load_image
 from asmnet.training.augment import background_box, lost_box
 from asmnet.training.datasets import read_backgrounds
-from asmnet.training.faces import labelled_faces
-from asmnet.training.landmarks import MAIN_SETS, label_box, scheme_of
+from asmnet.training.faces import main_faces
+from asmnet.training.labels import LabelError
+from asmnet.training.landmarks import label_box, scheme_of
 from asmnet.training.loop import images_to_input
+from asmnet.training.metrics import RADIUS
 
-# Of the longer side of the face's box; about a twentieth of the distance of the eyes' corners.
-RADIUS = 1 / 40
 LOST_CROPS, BACKGROUND_CROPS = 2, 4
 
 
@@ -51,7 +51,7 @@ def calibrate(model: nn.Module, config: dict[str, Any], data: Path) -> Calibrati
         data: root of the data folders, whose validation part is used.
 
     Raises:
-        InvalidInputError: there are no labelled validation photos or no backgrounds.
+        LabelError: there are no labelled validation photos.
     """
     size, margin = config["size"], config["crop_margin"]
 
@@ -61,9 +61,7 @@ def calibrate(model: nn.Module, config: dict[str, Any], data: Path) -> Calibrati
     rng = np.random.default_rng(0)
     faces, points, empty = [], [], []
     scheme = scheme_of(config)
-    for face in labelled_faces(data, "val", scheme=scheme):
-        if face.source not in MAIN_SETS:
-            continue
+    for face in main_faces(data, "val", scheme):
         image, box = load_image(face.image), label_box(face.landmarks, scheme)
         for spread in (0.0, 0.06):  # the label's box, and one with a detector's errors
             shift = rng.normal(0, spread, 4) * np.tile(box[2:] - box[:2], 2)
@@ -75,8 +73,8 @@ def calibrate(model: nn.Module, config: dict[str, Any], data: Path) -> Calibrati
         if not len(boxes):
             photo = load_image(path)
             empty += [square(photo, background_box(photo, rng)) for _ in range(BACKGROUND_CROPS)]
-    if not faces or not empty:
-        raise InvalidInputError(f"{data}: expected labelled validation photos, got none")
+    if not faces:
+        raise LabelError(f"{data}: expected faces with {len(scheme)} points to validate, got none")
     predicted, spreads = _predict(model, np.stack(faces))
     errors = np.linalg.norm(predicted - np.array(points), axis=2)
     _, empty_spreads = _predict(model, np.stack(empty))

@@ -21,14 +21,12 @@ from asmnet.landmarker import FaceLandmarker
 from asmnet.training.augment import background_box, lost_box
 from asmnet.training.datasets import Split, read_300w, read_backgrounds
 from asmnet.training.evaluate_landmarks import Figures, matching, predict
-from asmnet.training.metrics import nme
+from asmnet.training.metrics import RADIUS, nme
 from asmnet.types import Face
 
 TITLE = "300W common"
 BOX_ERROR = 0.15
 TURNS = (30, 60)
-# Of the box's longer side: what Face.confidence is about.
-RADIUS = 1 / 40
 COVER_BORDER = 0.03  # of the box's longer side, around the mouth
 BACKGROUND_CROPS = 10
 

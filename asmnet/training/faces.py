@@ -29,6 +29,9 @@ from asmnet.training.labels import LabelError, LabelledFace
 from asmnet.training.readers import read_wflw
 from asmnet.training.teacher import read_labels
 
+# The sets of people's labels, which are validated on.
+MAIN_SETS = ("300w", "wflw")
+
 _TO_WFLW = np.linalg.pinv(WFLW_TO_IBUG)
 
 
@@ -55,13 +58,12 @@ def labelled_faces(
     Raises:
         LabelError: there are none, or a label is broken.
     """
+    faces = main_faces(data, split, scheme)
     if scheme is WFLW_98:
-        faces = _wflw(data, split)
-        faces += _joined(data, "300w", read_300w, split)
         faces += _joined(data, "300w_lp_ibug", read_300w_lp, split)
         faces += _joined(data, "youtube_faces", read_youtube_faces, split)
     else:
-        faces = read_300w(data, split) + read_300w_lp(data, split)
+        faces += read_300w_lp(data, split)
         if teacher_labels is None:
             faces += read_youtube_faces(data, split)
         else:
@@ -69,6 +71,13 @@ def labelled_faces(
     if not faces:
         raise LabelError(f"{data}: expected faces with {len(scheme)} points, got none")
     return [face if face.rotation is not None else _with_rotation(face) for face in faces]
+
+
+def main_faces(data: Path, split: Split, scheme: LandmarkScheme) -> list[LabelledFace]:
+    """The faces of :data:`MAIN_SETS` with points of the scheme; not all have a rotation."""
+    if scheme is WFLW_98:
+        return _wflw(data, split) + _joined(data, "300w", read_300w, split)
+    return read_300w(data, split)
 
 
 def join_points(points98: FloatArray, points68: FloatArray) -> FloatArray:

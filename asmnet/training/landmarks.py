@@ -20,6 +20,7 @@ from asmnet.geometry import (
     CropTransform,
     FloatArray,
     box_iou,
+    mirrored_rotation,
     points_box,
     roll_matrix,
     rotation_to_euler,
@@ -28,14 +29,21 @@ from asmnet.geometry import (
 from asmnet.image import ImageArray, crop_image, load_image
 from asmnet.schemes import IBUG_68, SCHEMES, WFLW_TO_IBUG, LandmarkScheme
 from asmnet.training.asm import ActiveShapeModel
-from asmnet.training.augment import background_box, lost_box, occlude, photometric, sheared
+from asmnet.training.augment import (
+    background_box,
+    lost_box,
+    occlude,
+    photometric,
+    sheared,
+    shifted_box,
+)
 from asmnet.training.datasets import (
     Split,
     ellipse,
     pointing_rotations,
     read_backgrounds,
 )
-from asmnet.training.faces import labelled_faces
+from asmnet.training.faces import MAIN_SETS, labelled_faces, main_faces
 from asmnet.training.labels import LabelError, LabelledFace, PointingPose
 from asmnet.training.loop import Schedule, fit, images_to_input, load_average
 from asmnet.training.metrics import nme
@@ -52,9 +60,6 @@ LATE_MIXTURE = {
     "helen_unlabelled": 0.2,
 }  # fmt: skip
 
-
-# The sets of people's labels, which are validated on.
-MAIN_SETS = ("300w", "wflw")
 
 # Training photos are cut to a square of so many box sides around the face, which is shrunk to at
 # most so many pixels: less than twice what a crop of 112 pixels shows of it.
@@ -181,18 +186,17 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
             box = points_box(transform.apply(face.outline))
             occlude(image, box, self.textures[rng.integers(len(self.textures))], rng)
         image = photometric(image, rng)
-        rotation = roll_matrix(turn) @ face.rotation
+        rotation: FloatArray = roll_matrix(turn) @ face.rotation
         mirrored = rng.random() < 0.5
         if mirrored:
             image = np.ascontiguousarray(image[:, ::-1])
-            rotation = rotation * np.outer([-1, 1, 1], [-1, 1, 1])
+            rotation = mirrored_rotation(rotation)
         points = [
             None if shape is None else transform.apply(shape)
             for shape in (face.landmarks, face.smoothed)
         ]
         if mirrored:
-            flip = self.scheme.flip
-            points = [None if p is None else (p * [-1, 1] + [self.size, 0])[flip] for p in points]
+            points = [None if p is None else self.scheme.mirrored(p, self.size) for p in points]
         return image, points[0], points[1], rotation
 
 
@@ -224,11 +228,6 @@ def _random_crop(
     crop = CropTransform.from_bbox(box, size, margin=margin, angle=upright)
     full = np.vstack([turned.matrix, [0, 0, 1]])
     return CropTransform(crop.matrix @ full, size), photo_turn - upright
-
-
-def _shifted(box: FloatArray, shift: FloatArray) -> FloatArray:
-    """An xyxy box moved by ``shift`` (2,) in units of its longer side."""
-    return np.asarray(box + np.tile(shift * (box[2:] - box[:2]).max(), 2))
 
 
 def fit_shape_model(
@@ -288,7 +287,7 @@ def label_crops(
     set.
     """
     scheme = scheme_of(config)
-    faces = [f for f in labelled_faces(data, split, scheme=scheme) if f.source in MAIN_SETS]
+    faces = main_faces(data, split, scheme)
     if not faces:
         raise LabelError(f"{data}: expected labelled photos under 300w or wflw, got none")
     faces = faces[:: -(-len(faces) // limit)]
@@ -513,7 +512,9 @@ def _lost_crop(face: TrainingFace, number: int, size: int, margin: float) -> Cro
     """A crop moved off its face by 0.9 to 1.5 sides, in a direction that its number gives."""
     angle, distance = 2.4 * number, 0.9 + 0.15 * (number % 5)  # 2.4: the golden angle
     shift = distance * np.array([np.cos(angle), np.sin(angle)])
-    return CropTransform.from_bbox(_shifted(points_box(face.outline), shift), size, margin=margin)
+    return CropTransform.from_bbox(
+        shifted_box(points_box(face.outline), shift), size, margin=margin
+    )
 
 
 def _crop(face: TrainingFace, size: int, margin: float, *, with_offset: bool) -> CropTransform:

@@ -15,6 +15,10 @@ FloatArray = NDArray[np.floating[Any]]
 
 Norm = Literal["ocular", "pupil", "box"]
 
+# A point is right within so much of its label, of the longer side of the face's box: what
+# Face.confidence is about. About a twentieth of the distance of the eyes' corners.
+RADIUS = 1 / 40
+
 
 def nme(
     predicted: FloatArray,

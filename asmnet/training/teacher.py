@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from asmnet.detector import FaceDetector
 from asmnet.errors import InvalidInputError
-from asmnet.geometry import FloatArray
+from asmnet.geometry import FloatArray, mirrored_rotation
 from asmnet.image import ImageArray, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.schemes import IBUG_68
@@ -90,10 +90,10 @@ def consider(
         raise InvalidInputError("expected weights that give confidence and presence")
     if np.mean(presence) < MIN_PRESENCE or np.mean(confidence) < MIN_CONFIDENCE:
         return None
-    points = [f.landmarks for f in straight]
-    points += [(f.landmarks * [-1, 1] + [width, 0])[IBUG_68.flip] for f in mirrored]
+    points = [f.to_68().landmarks for f in straight]
+    points += [IBUG_68.mirrored(f.to_68().landmarks, width) for f in mirrored]
     rotations = [f.pose.rotation for f in straight]
-    rotations += [f.pose.rotation * np.outer([-1, 1, 1], [-1, 1, 1]) for f in mirrored]
+    rotations += [mirrored_rotation(f.pose.rotation) for f in mirrored]
     # The rotation that is nearest to the mean of all.
     u, _, vt = np.linalg.svd(np.mean(rotations, axis=0))
     return np.mean(points, axis=0), u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
