@@ -2,26 +2,28 @@
 
 Machines are noisy: the candidates take turns, the fastest of many rounds counts, and only ratios
 within one run say anything. ``--yunet FILE`` puts OpenCV's YuNet beside ours at the same size.
+``--face-mesh FILE`` puts MediaPipe's face mesh beside our networks alone, as LiteRT runs it
+(``pip install "asmnet[bench]"``; the file is face_landmark.tflite of the package mediapipe 0.10).
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 import asmnet
 from asmnet.image import load_image
+from asmnet.session import OnnxSession
 from asmnet.training.timing import best_ms
 
 PHOTO = Path(__file__).parent.parent / "examples" / "photos" / "astronaut.png"
+NETWORKS = ("asmnet-68", "asmnet-98", "asmnet-68-lite", "asmnet-paper-68")
 
 
-def main() -> None:
-    """Prints one line for each candidate."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--yunet", type=Path, help="YuNet's ONNX file")
-    parser.add_argument("--rounds", type=int, default=100)
-    options = parser.parse_args()
+def calls(yunet: Path | None) -> dict[str, Callable[[], object]]:
+    """What users call, on one photo."""
     image = load_image(PHOTO)
     detector = asmnet.FaceDetector(threads=1)
     landmarker = asmnet.FaceLandmarker(threads=1)
@@ -29,23 +31,71 @@ def main() -> None:
     points98 = asmnet.FaceLandmarker("asmnet-98", threads=1)
     analyzer = asmnet.FaceAnalyzer(threads=1)
     (face,) = detector.detect(image)
-    candidates = {
+    candidates: dict[str, Callable[[], object]] = {
         "FaceAnalyzer.detect, 512 x 512, one face": lambda: analyzer.detect(image),
         "FaceDetector.detect, 320": lambda: detector.detect(image),
         "FaceLandmarker.predict, one face": lambda: landmarker.predict(image, [face.bbox]),
         "the same with asmnet-98": lambda: points98.predict(image, [face.bbox]),
         "the same with asmnet-68-lite": lambda: lite.predict(image, [face.bbox]),
     }
-    if options.yunet is not None:
+    if yunet is not None:
         cv2.setNumThreads(1)
-        yunet = cv2.FaceDetectorYN.create(str(options.yunet), "", (320, 320), 0.6, 0.3)
+        network = cv2.FaceDetectorYN.create(str(yunet), "", (320, 320), 0.6, 0.3)
         small = cv2.resize(image[:, :, ::-1], (320, 320), interpolation=cv2.INTER_AREA)
-        candidates["YuNet in OpenCV, 320, already resized"] = lambda: yunet.detect(small)
-    times = best_ms(candidates, rounds=options.rounds)
+        candidates["YuNet in OpenCV, 320, already resized"] = lambda: network.detect(small)
+    return candidates
+
+
+def networks(face_mesh: Path | None) -> dict[str, Callable[[], object]]:
+    """The landmark networks alone, one crop."""
+    candidates = {name: _onnx(name) for name in NETWORKS}
+    return (
+        candidates if face_mesh is None else {"face mesh, LiteRT": _tflite(face_mesh)} | candidates
+    )
+
+
+def _onnx(name: str) -> Callable[[], object]:
+    session = OnnxSession(name, threads=1, providers=None)
+    crop = np.random.default_rng(0).integers(0, 256, (1, 112, 112, 3), dtype=np.uint8)
+    return lambda: session.run(crop)
+
+
+def _tflite(path: Path) -> Callable[[], object]:
+    from ai_edge_litert.interpreter import Interpreter  # here: only for this comparison
+
+    interpreter = Interpreter(model_path=str(path), num_threads=1)
+    interpreter.allocate_tensors()
+    (source,) = interpreter.get_input_details()
+    crop = np.random.default_rng(0).random(source["shape"], dtype=np.float32)
+
+    def run() -> None:
+        interpreter.set_tensor(source["index"], crop)
+        interpreter.invoke()
+
+    return run
+
+
+def report(title: str, candidates: dict[str, Callable[[], object]], rounds: int) -> None:
+    """Prints a line for each candidate, with its ratio to the first."""
+    times = best_ms(candidates, rounds=rounds)
     first = next(iter(times.values()))
-    print(f"{'':45} {'ms':>6}  of the whole")
+    print(f"{title:45} {'ms':>6}  of the first")
     for name, ms in times.items():
         print(f"{name:45} {ms:6.2f}  {ms / first:.2f}")
+    print()
+
+
+def main() -> None:
+    """Prints two tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--yunet", type=Path, help="YuNet's ONNX file")
+    parser.add_argument("--face-mesh", type=Path, help="the mesh's .tflite file")
+    parser.add_argument("--rounds", type=int, default=100)
+    options = parser.parse_args()
+    report("calls", calls(options.yunet), options.rounds)
+    report("networks alone, one face", networks(options.face_mesh), options.rounds)
 
 
 if __name__ == "__main__":

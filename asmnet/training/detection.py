@@ -48,6 +48,7 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
         *,
         size: int,
         turned_share: float,
+        largest_turn: float,
         profile_weight: float,
         background_share: float,
         length: int,
@@ -55,6 +56,7 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
     ) -> None:
         self.size, self.length, self.seed, self.epoch = size, length, seed, 0
         self.turned_share, self.background_share = turned_share, background_share
+        self.largest_turn = largest_turn
         self.hard: list[ImageArray] = []
         self.photos = read_detection(root, "train")
         self.images = [load_image(photo.image) for photo in self.photos]
@@ -150,8 +152,9 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
         wanted = np.exp(rng.uniform(*np.log(face_sizes)))
         scale = min(wanted / (box[2:] - box[:2]).max(), 3.0)
         image, shrink = _shrunk(image, scale)
+        most = self.largest_turn
         angle = np.radians(
-            rng.uniform(-50, 50) if rng.random() < self.turned_share else rng.normal(0, 8)
+            rng.uniform(-most, most) if rng.random() < self.turned_share else rng.normal(0, 8)
         )
         linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         place = rng.uniform([0.1 * width, 0.1 * height], [0.9 * width, 0.9 * height])
@@ -357,6 +360,7 @@ def fit_detector(
         data,
         size=size,
         turned_share=config["turned_share"],
+        largest_turn=config.get("largest_turn", 50.0),
         profile_weight=config["profile_weight"],
         background_share=config["background_share"],
         length=schedule.samples,

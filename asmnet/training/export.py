@@ -52,9 +52,9 @@ class _Detector(nn.Module):
 class _Landmarker(nn.Module):
     """What users read: landmarks in pixels of the crop, and probabilities."""
 
-    def __init__(self, model: LandmarkModel, calibration: Calibration | None) -> None:
+    def __init__(self, model: LandmarkModel, size: int, calibration: Calibration | None) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.size = model, size
         self.calibration = calibration
         spread = calibration is not None
         self.extras = ("confidence", "presence") if spread else model.EXTRAS
@@ -65,7 +65,7 @@ class _Landmarker(nn.Module):
             logs = extras[0].log()
             lines = ((self.calibration.confidence, logs), (self.calibration.presence, logs.mean(1)))
             extras = [offset + slope * values for (offset, slope), values in lines]
-        return (landmarks * images.shape[1], rotation, *(logit.sigmoid() for logit in extras))
+        return (landmarks * self.size, rotation, *(logit.sigmoid() for logit in extras))
 
 
 def export(
@@ -108,7 +108,7 @@ def export(
             if data is None:
                 raise InvalidInputError(f"{name}: expected data to calibrate its confidence with")
             calibration = calibrate(model, config, data)
-        landmarker = _Landmarker(model, calibration)
+        landmarker = _Landmarker(model, size, calibration)
         wrapped: nn.Module = landmarker
         outputs = ["landmarks", "rotation", *landmarker.extras]
         dynamic |= {o: {0: "n"} for o in outputs}

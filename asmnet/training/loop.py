@@ -175,8 +175,8 @@ def load_average(
         model: gets the weights.
         folder: of the run.
         best: take the best validated epoch, not the last one.
-        other_shapes: layers whose shape differs, as of another number of points, keep the weights
-            that ``model`` has.
+        other_shapes: layers that the run has not, or in another shape, as for another number of
+            points, keep the weights that ``model`` has.
 
     Raises:
         InvalidInputError: the run has no such weights.
@@ -189,7 +189,8 @@ def load_average(
     weights = {k.removeprefix(prefix): v for k, v in state["average"].items() if prefix in k}
     if other_shapes:
         own = model.state_dict()
-        weights = {k: v if v.shape == own[k].shape else own[k] for k, v in weights.items()}
+        same = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
+        weights = own | same
     model.load_state_dict(weights)
     return model.eval()
 

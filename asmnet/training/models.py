@@ -146,11 +146,14 @@ class LandmarkNet(LandmarkModel):
 
     EXTRAS = ("spread",)
 
-    def __init__(self, points: int, dropout: float, width: float = 1.0) -> None:
+    MAP_STRIDE = 4
+
+    def __init__(self, points: int, size: int, dropout: float, width: float = 1.0) -> None:
         """Builds the network.
 
         Args:
             points: how many.
+            size: side of the crops in pixels.
             dropout: of the pose's features.
             width: factor of all channels, which are then rounded to multiples of 8.
         """
@@ -174,6 +177,8 @@ class LandmarkNet(LandmarkModel):
         self.lateral = nn.ModuleList(conv_bn(width, fused) for width in widths)
         self.smooth = nn.ModuleList(separable(fused, fused) for _ in range(2))
         self.maps = nn.Conv2d(fused, points, 1)
+        self.cells: Tensor
+        self.register_buffer("cells", _cells(size // self.MAP_STRIDE), persistent=False)
         self.dropout = nn.Dropout(dropout)
         self.pose_hidden = nn.Linear(sum(widths) + 2 * points, 64)
         self.pose_head = nn.Linear(64, 6)
@@ -195,7 +200,11 @@ class LandmarkNet(LandmarkModel):
         middle = self.smooth[0](functional.relu(self.lateral[1](c8) + top))
         middle = functional.interpolate(middle, scale_factor=2.0)
         bottom = self.smooth[1](functional.relu(self.lateral[0](c4) + middle))
-        landmarks, spread = _mean_and_spread(self.maps(bottom).float())
+        # One product gives all moments of a map: few small operations matter in so small a net.
+        moments = self.maps(bottom).float().flatten(2).softmax(dim=2) @ self.cells
+        landmarks = moments[:, :, :2]
+        variance = moments[:, :, 2] - landmarks.square().sum(dim=2)
+        spread = variance.clamp(min=1e-6).sqrt()
         pooled = [c.mean(dim=(2, 3)) for c in (c4, c8, c16)]
         shape = 4 * (landmarks - landmarks.mean(dim=1, keepdim=True)).flatten(1)
         features = self.dropout(torch.cat([*pooled, shape], dim=1))
@@ -203,18 +212,11 @@ class LandmarkNet(LandmarkModel):
         return landmarks, rotation_from_6d(pose.float()), spread
 
 
-def _mean_and_spread(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits (n, N, h, w) to the softmax's mean (n, N, 2), and its standard deviation (n, N).
-
-    In units of the map's sides, which must be equal; a cell's place is its centre.
-    """
-    height, width = maps.shape[2:]
-    share = maps.flatten(2).softmax(dim=2).view_as(maps)
-    x, y = ((torch.arange(n, device=maps.device) + 0.5) / n for n in (width, height))
-    along_x, along_y = share.sum(dim=2), share.sum(dim=3)
-    mean = torch.stack([along_x @ x, along_y @ y], dim=2)
-    variance = along_x @ x.square() + along_y @ y.square() - mean.square().sum(dim=2)
-    return mean, variance.clamp(min=1e-6).sqrt()
+def _cells(side: int) -> Tensor:
+    """(side², 3): x, y and x² + y² of the centres of a map's cells, in units of its side."""
+    centres = (torch.arange(side) + 0.5) / side
+    y, x = torch.meshgrid(centres, centres, indexing="ij")
+    return torch.stack([x, y, x.square() + y.square()], dim=2).flatten(0, 1)
 
 
 class MobileNetBlocks(LandmarkModel):
@@ -416,7 +418,7 @@ def landmark_model(config: dict[str, Any], mean_shape: Tensor) -> LandmarkModel:
     """
     name, dropout = config["model"], config["dropout"]
     if name == "landmarknet":
-        return LandmarkNet(len(mean_shape), dropout, config.get("width", 1.0))
+        return LandmarkNet(len(mean_shape), config["size"], dropout, config.get("width", 1.0))
     if name == "asmnet":
         return ASMNet(mean_shape, dropout)
     if name == "mobilenetv2":
@@ -439,15 +441,13 @@ def network(config: dict[str, Any]) -> nn.Module:
 def rotation_from_6d(values: Tensor) -> Tensor:
     """(n, 6) to rotations (n, 3, 3): Gram-Schmidt on the first two columns (Zhou et al. 2019)."""
     a, b = values[:, :3], values[:, 3:]
-    x = functional.normalize(a, dim=1)
-    y = functional.normalize(b - (x * b).sum(dim=1, keepdim=True) * x, dim=1)
+    x = _unit(a)
+    y = _unit(b - (x * b).sum(dim=1, keepdim=True) * x)
     # The cross product written out: ONNX has no operator for it.
-    z = torch.stack(
-        [
-            x[:, 1] * y[:, 2] - x[:, 2] * y[:, 1],
-            x[:, 2] * y[:, 0] - x[:, 0] * y[:, 2],
-            x[:, 0] * y[:, 1] - x[:, 1] * y[:, 0],
-        ],
-        dim=1,
-    )
+    z = x[:, [1, 2, 0]] * y[:, [2, 0, 1]] - x[:, [2, 0, 1]] * y[:, [1, 2, 0]]
     return torch.stack([x, y, z], dim=2)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    length: Tensor = vectors.norm(dim=1, keepdim=True)
+    return vectors / length.clamp(min=1e-12)

@@ -132,7 +132,7 @@ def test_int8_needs_photos(trained, tmp_path, capsys):
 
 def test_a_run_without_best_weights_says_so(trained, tmp_path):
     with pytest.raises(InvalidInputError, match=r"best\.pt: not there"):
-        loop.load_average(LandmarkNet(68, 0.0), tmp_path, best=True)
+        loop.load_average(LandmarkNet(68, 112, 0.0), tmp_path, best=True)
 
 
 def test_metadata(trained, data, tmp_path):
@@ -244,7 +244,9 @@ def dataset(face, **options):
 def training_face(photos):
     image = load_image(photos / "astronaut.png")
     points = np.array([[181.0, 88], [268, 179], *np.tile([225.0, 140], (66, 1))])
-    return landmarks.TrainingFace(image, points, points, points, np.eye(3), np.zeros(4), 0.0)
+    return landmarks.TrainingFace(
+        image, points, points, points, np.eye(3), np.zeros(4), 0.0, "300w"
+    )
 
 
 def test_the_sample_that_training_sees_is_the_crop_of_inference(photos, monkeypatch):

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from asmnet import FaceDetector, FaceLandmarker  # noqa: E402
 from asmnet.detector import decode  # noqa: E402
+from asmnet.geometry import CropTransform, points_box  # noqa: E402
 from asmnet.image import crop_image, load_image  # noqa: E402
 from asmnet.schemes import IBUG_68, WFLW_98  # noqa: E402
 from asmnet.training import detection, landmarks  # noqa: E402
@@ -173,13 +174,13 @@ def test_the_crop_of_training_is_the_crop_of_inference(photos, monkeypatch):
     )  # fmt: skip
     outline = np.array([[181.0, 88], [268, 179]])
     landmarker.predict(image, [outline.ravel()])
-    face = landmarks.TrainingFace(image, outline, None, None, np.eye(3), np.zeros(4), 0.0)
+    face = landmarks.TrainingFace(image, outline, None, None, np.eye(3), np.zeros(4), 0.0, "300w")
     size, margin = landmarker._crop_size, landmarker._crop_margin
     transform = landmarks._crop(face, size, margin, with_offset=False)
     assert np.array_equal(seen[0][0], crop_image(image, transform))
 
 
-def dataset_of(face):
+def dataset_of(face, **options):
     return landmarks.CropDataset(
         {"300w": [face]},
         [face.image],
@@ -190,6 +191,7 @@ def dataset_of(face):
         late_hardness=0.5,
         length=1,
         seed=0,
+        **options,
     )
 
 
@@ -200,11 +202,13 @@ def test_augmented_landmarks_stay_on_their_pixels():
     points = np.random.default_rng(1).uniform(70, 130, (68, 2))
     for x, y in points:
         cv2.circle(image, (round(x), round(y)), 2, (255, 255, 255), -1)
-    face = landmarks.TrainingFace(image, points, points, points, np.eye(3), np.zeros(4), 0.0)
+    face = landmarks.TrainingFace(
+        image, points, points, points, np.eye(3), np.zeros(4), 0.0, "300w"
+    )
     dataset = dataset_of(face)
     dark = 0
     for _ in range(30):
-        transform, _ = landmarks._random_crop(face, 112, dataset.margin, 1.0, rng)
+        transform, _ = dataset._random_crop(face, 1.0, rng)
         crop, mapped = crop_image(image, transform), transform.apply(points)
         inside = ((mapped > 1) & (mapped < 110)).all(axis=1)
         columns, rows = mapped[inside].round().astype(int).T
@@ -220,7 +224,9 @@ def test_mirrored_samples_keep_the_scheme(data):
     points[8] = [90, 160]
     points[27] = [90, 60]
     image = np.zeros((200, 200, 3), np.uint8)
-    face = landmarks.TrainingFace(image, points, points, points, np.eye(3), np.zeros(4), 0.0)
+    face = landmarks.TrainingFace(
+        image, points, points, points, np.eye(3), np.zeros(4), 0.0, "300w"
+    )
     dataset = dataset_of(face)
     for _ in range(20):
         _, mapped, _, _ = dataset.sample(face, rng)
@@ -228,6 +234,42 @@ def test_mirrored_samples_keep_the_scheme(data):
         down = mapped[8] - mapped[27]
         across = mapped[45] - mapped[36]
         assert across[0] * down[1] - across[1] * down[0] > 0
+
+
+@pytest.mark.parametrize(("source", "own"), [("300w", 0.009), ("youtube_faces", 0.0)])
+def test_labels_lie_to_the_right_in_mirrored_samples_too(source, own):
+    points = np.random.default_rng(1).uniform(70, 130, (68, 2))
+    image = np.zeros((200, 200, 3), np.uint8)
+    face = landmarks.TrainingFace(
+        image, points, points, points, np.eye(3), np.zeros(4), 0.0, source
+    )
+    for mirrored in (False, True):
+        transform = CropTransform.from_bbox(points_box(points), 112, margin=1.25)
+        place = [
+            dataset_of(face, label_offset=offset)._in_crop(
+                points, source, transform, mirrored=mirrored
+            )
+            for offset in (None, 0.009)
+        ]
+        moved = place[1] - place[0]
+        eyes = np.linalg.norm(place[0][36] - place[0][45])
+        expected = 0.009 - (-own if mirrored else own)
+        assert moved == pytest.approx(np.tile([expected * eyes, 0], (68, 1)), abs=1e-9)
+
+
+def test_wide_boxes_are_a_share_of_their_own():
+    points = np.random.default_rng(1).uniform(70, 130, (68, 2))
+    image = np.zeros((200, 200, 3), np.uint8)
+    face = landmarks.TrainingFace(
+        image, points, points, points, np.eye(3), np.zeros(4), 0.0, "300w"
+    )
+
+    def spread(share):
+        dataset, rng = dataset_of(face, wide_boxes=share), np.random.default_rng(0)
+        crops = [dataset._random_crop(face, 0.0, rng)[0] for _ in range(200)]
+        return np.std([crop.apply(points).mean(axis=0) for crop in crops], axis=0)
+
+    assert (spread(1.0) > 2 * spread(0.0)).all()
 
 
 def test_assignment_of_one_face():
