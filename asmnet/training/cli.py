@@ -75,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     table = commands.add_parser("table", help="compare exported landmark networks on 300W")
     table.add_argument("folder", type=Path, help="what `export --out` wrote")
     table.add_argument("--data", type=Path, required=True, help="root of the data folders")
+    table.add_argument(
+        "--split",
+        choices=("test", "val"),
+        default="test",
+        help="part of 300W; what is compared to choose belongs on val",
+    )
     table.set_defaults(run=_table)
 
     evaluate = commands.add_parser("evaluate", help="score weights on test sets")
@@ -209,7 +215,7 @@ def _asm(options: argparse.Namespace) -> int:
 def _table(options: argparse.Namespace) -> int:
     from asmnet.training.table import paper_table
 
-    print(paper_table(options.folder, options.data))
+    print(paper_table(options.folder, options.data, options.split))
     return 0
 
 

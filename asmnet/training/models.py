@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from asmnet.errors import InvalidInputError
 from asmnet.schemes import IBUG_68, SCHEMES
+from asmnet.training.heads import HEADS
 
 
 def conv_bn(
@@ -146,9 +147,9 @@ class LandmarkNet(LandmarkModel):
 
     EXTRAS = ("spread",)
 
-    MAP_STRIDE = 4
-
-    def __init__(self, points: int, size: int, dropout: float, width: float = 1.0) -> None:
+    def __init__(
+        self, points: int, size: int, dropout: float, *, width: float = 1.0, head: str = "maps"
+    ) -> None:
         """Builds the network.
 
         Args:
@@ -156,6 +157,7 @@ class LandmarkNet(LandmarkModel):
             size: side of the crops in pixels.
             dropout: of the pose's features.
             width: factor of all channels, which are then rounded to multiples of 8.
+            head: one of :data:`asmnet.training.heads.HEADS`; the others are there to compare.
         """
         super().__init__()
         c16, c24, c32, c64, c96, c128 = (
@@ -174,16 +176,15 @@ class LandmarkNet(LandmarkModel):
             *(InvertedResidual(c96, c96, 1, 4) for _ in range(3)),
             InvertedResidual(c96, c128, 1, 4),
         )
-        self.lateral = nn.ModuleList(conv_bn(width, fused) for width in widths)
-        self.smooth = nn.ModuleList(separable(fused, fused) for _ in range(2))
-        self.maps = nn.Conv2d(fused, points, 1)
-        self.cells: Tensor
-        self.register_buffer("cells", _cells(size // self.MAP_STRIDE), persistent=False)
+        make_head, level = HEADS[head]
+        fuse = level < len(widths) - 1
+        self.lateral = nn.ModuleList(conv_bn(c, fused) for c in widths[level:] if fuse)
+        self.smooth = nn.ModuleList(separable(fused, fused) for _ in widths[level + 1 :])
+        self.head = make_head(points, fused if fuse else c128, size // (4 << level))
         self.dropout = nn.Dropout(dropout)
         self.pose_hidden = nn.Linear(sum(widths) + 2 * points, 64)
         self.pose_head = nn.Linear(64, 6)
         initialise(self)
-        nn.init.normal_(self.maps.weight, std=0.01)
         nn.init.normal_(self.pose_head.weight, std=0.01)
         self.pose_head.bias.data = torch.tensor([1.0, 0, 0, 0, 1, 0])  # the frontal pose
 
@@ -196,27 +197,17 @@ class LandmarkNet(LandmarkModel):
         c4 = self.stage4(self.stem(images))
         c8 = self.stage8(c4)
         c16 = self.stage16(c8)
-        top = functional.interpolate(self.lateral[2](c16), scale_factor=2.0)
-        middle = self.smooth[0](functional.relu(self.lateral[1](c8) + top))
-        middle = functional.interpolate(middle, scale_factor=2.0)
-        bottom = self.smooth[1](functional.relu(self.lateral[0](c4) + middle))
-        # One product gives all moments of a map: few small operations matter in so small a net.
-        moments = self.maps(bottom).float().flatten(2).softmax(dim=2) @ self.cells
-        landmarks = moments[:, :, :2]
-        variance = moments[:, :, 2] - landmarks.square().sum(dim=2)
-        spread = variance.clamp(min=1e-6).sqrt()
+        fused = self.lateral[-1](c16) if self.lateral else c16
+        finer = zip(self.lateral[-2::-1], (c8, c4), self.smooth, strict=False)
+        for lateral, features, smooth in finer:
+            fused = functional.interpolate(fused, scale_factor=2.0)
+            fused = smooth(functional.relu(lateral(features) + fused))
+        landmarks, spread = self.head(fused)
         pooled = [c.mean(dim=(2, 3)) for c in (c4, c8, c16)]
         shape = 4 * (landmarks - landmarks.mean(dim=1, keepdim=True)).flatten(1)
         features = self.dropout(torch.cat([*pooled, shape], dim=1))
         pose = self.pose_head(functional.relu(self.pose_hidden(features)))
         return landmarks, rotation_from_6d(pose.float()), spread
-
-
-def _cells(side: int) -> Tensor:
-    """(side², 3): x, y and x² + y² of the centres of a map's cells, in units of its side."""
-    centres = (torch.arange(side) + 0.5) / side
-    y, x = torch.meshgrid(centres, centres, indexing="ij")
-    return torch.stack([x, y, x.square() + y.square()], dim=2).flatten(0, 1)
 
 
 class MobileNetBlocks(LandmarkModel):
@@ -414,11 +405,20 @@ def landmark_model(config: dict[str, Any], mean_shape: Tensor) -> LandmarkModel:
     ``mean_shape`` (N, 2) in units of the crop's side.
 
     Raises:
-        InvalidInputError: no such network.
+        InvalidInputError: no such network or head.
     """
     name, dropout = config["model"], config["dropout"]
     if name == "landmarknet":
-        return LandmarkNet(len(mean_shape), config["size"], dropout, config.get("width", 1.0))
+        head = config.get("head", "maps")
+        if head not in HEADS:
+            raise InvalidInputError(f"head: expected one of {', '.join(HEADS)}, got {head!r}")
+        return LandmarkNet(
+            len(mean_shape),
+            config["size"],
+            dropout,
+            width=config.get("width", 1.0),
+            head=head,
+        )
     if name == "asmnet":
         return ASMNet(mean_shape, dropout)
     if name == "mobilenetv2":

@@ -10,9 +10,11 @@ torch = pytest.importorskip("torch")
 from asmnet.errors import InvalidInputError  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
 from asmnet.training.count import count_multiply_adds  # noqa: E402
+from asmnet.training.heads import HEADS, MapHead, PixelInPixelHead  # noqa: E402
 from asmnet.training.models import (  # noqa: E402
     ATPN,
     ASMNet,
+    LandmarkNet,
     MobileNetV2,
     conv_bn,
     count_parameters,
@@ -82,7 +84,39 @@ def test_heatmap_of_one_point():
     assert crowd.max().item() == 1
 
 
-def test_a_wrong_model_or_size_is_named():
+@pytest.mark.parametrize("head", HEADS)
+def test_every_head_reads_points_that_its_trunk_moves(head):
+    torch.manual_seed(0)
+    model = LandmarkNet(68, 112, 0.0, width=0.5, head=head).eval()
+    landmarks, rotation, spread = model(torch.rand(2, 3, 112, 112))
+    assert (landmarks.shape, rotation.shape, spread.shape) == ((2, 68, 2), (2, 3, 3), (2, 68))
+    assert ((landmarks > 0.3) & (landmarks < 0.7)).all()  # untrained: about the middle
+    assert (spread > 0).all()
+    landmarks.sum().backward()
+    assert model.stem[0][0].weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("head", [MapHead, PixelInPixelHead])
+def test_a_map_s_peak_is_its_point(head):
+    """A peak in the cell of row 1, column 2 of 4 lies at (2.5, 1.5) / 4; without offsets."""
+    maps = head(1, 1, 4)
+    torch.nn.init.zeros_(maps.maps.weight)
+    torch.nn.init.zeros_(maps.maps.bias)
+    maps.maps.weight.data[0] = 1
+    features = torch.zeros(1, 1, 4, 4)
+    landmarks, even = maps(features)
+    assert landmarks[0, 0].tolist() == pytest.approx([0.5, 0.5])
+    features[0, 0, 1, 2] = 50
+    landmarks, sharp = maps(features)
+    assert landmarks[0, 0].tolist() == pytest.approx([2.5 / 4, 1.5 / 4])
+    # Variance of four even places a quarter apart: 5/64 an axis.
+    assert even.item() == pytest.approx((2 * 5 / 64) ** 0.5)
+    assert sharp.item() == pytest.approx(1e-3, abs=1e-5)
+
+
+def test_a_wrong_model_head_or_size_is_named():
+    with pytest.raises(InvalidInputError, match=r"head: expected one of maps, .* got 'x'"):
+        landmark_model({"model": "landmarknet", "dropout": 0.0, "head": "x"}, MEAN)
     with pytest.raises(InvalidInputError, match=r"landmarknet, asmnet, .* got 'x'"):
         landmark_model({"model": "x", "dropout": 0.0}, MEAN)
     with pytest.raises(InvalidInputError, match="size: expected a multiple of 16, got 100"):
@@ -90,7 +124,8 @@ def test_a_wrong_model_or_size_is_named():
 
 
 def test_count_prints_a_row_a_config(capsys):
-    configs = sorted(str(path) for path in PAPER.glob("*.toml"))
+    folders = (PAPER, PAPER.parent / "ablation")
+    configs = sorted(str(path) for folder in folders for path in folder.glob("*.toml"))
     assert main(["count", *configs, str(PAPER.parent / "asmnet-face.toml")]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2 + len(configs) + 1
