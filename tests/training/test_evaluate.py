@@ -17,9 +17,10 @@ from asmnet import weights as weights_module  # noqa: E402
 from asmnet.geometry import CropTransform, euler_to_rotation  # noqa: E402
 from asmnet.image import load_image  # noqa: E402
 from asmnet.pose3d import load_face3d  # noqa: E402
-from asmnet.schemes import WFLW_TO_IBUG  # noqa: E402
+from asmnet.schemes import IBUG_68, WFLW_TO_IBUG  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
 from asmnet.training.datasets import part_of, read_300w  # noqa: E402
+from asmnet.training.evaluate_landmarks import Scores, group_figures  # noqa: E402
 
 PORTRAITS = ("london_006_03", "london_037_03", "london_097_03", "london_130_03")
 
@@ -376,3 +377,23 @@ def test_figures_of_other_commands_stay_in_the_manifest(scored, tmp_path, monkey
 def test_what_cannot_be_scored_is_said(tmp_path, capsys, arguments, message):
     assert main(["evaluate", *arguments, "--data", str(tmp_path)]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_shift_is_signed_and_in_eye_distances():
+    truth = np.random.default_rng(0).uniform(0, 100, (3, 68, 2))
+    truth[:, 36], truth[:, 45] = [20, 50], [70, 50]
+    scores = Scores(
+        scheme=IBUG_68,
+        norm="ocular",
+        truth=truth,
+        by_label=truth + np.array([2, -1]),
+        by_detector=truth,
+        rotations=np.empty((3, 3, 3)),
+        label_rotations=np.empty((3, 3, 3)),
+        detector_rotations=np.empty((3, 3, 3)),
+        subsets=[frozenset()] * 3,
+        worst=[],
+    )
+    figures = group_figures(scores, "made", np.ones(3, dtype=bool))
+    assert figures["made, label box, shift to the right %"] == pytest.approx(4)
+    assert figures["made, label box, shift down %"] == pytest.approx(-2)
