@@ -151,13 +151,13 @@ class MediaPipe:
         def step(image: ImageArray, _: float) -> list[TrackedFace]:
             size = image.shape[1::-1]
             found = mesh.process(image).multi_face_landmarks or []
-            return [TrackedFace(_mesh_points(face.landmark) * size, None) for face in found]
+            return [TrackedFace(mesh_points(face.landmark) * size, None) for face in found]
 
         return step
 
 
-def _mesh_points(landmarks: Sequence[Any]) -> FloatArray:
-    """(68, 2), 0-1 of the frame."""
+def mesh_points(landmarks: Sequence[Any]) -> FloatArray:
+    """300W's 68 points of the mesh of a face: (68, 2), 0-1 of the frame."""
     return np.array([(landmarks[i].x, landmarks[i].y) for i in MESH_68])
 
 
@@ -350,15 +350,18 @@ def _sheet_row(
     for t in np.linspace(2, len(frames) - 3, 8).astype(int):
         tile = frames[t].image.copy()
         for face in frames[t].faces:
-            _dots(tile, face.landmarks, VISIBLE if face.visible else COVERED, 2.5)
+            draw_dots(tile, face.landmarks, VISIBLE if face.visible else COVERED, 2.5)
         for name, colour in DRAWN.items():
             for face in said[name][t] if name in said else ():
-                _dots(tile, face.landmarks, colour, 1.5)
+                draw_dots(tile, face.landmarks, colour, 1.5)
         tiles.append(cv2.resize(tile, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
     return np.hstack(tiles)
 
 
-def _dots(image: ImageArray, points: FloatArray, colour: tuple[int, ...], radius: float) -> None:
+def draw_dots(
+    image: ImageArray, points: FloatArray, colour: tuple[int, ...], radius: float
+) -> None:
+    """Draws (n, 2) points into an RGB image."""
     bits = 4  # OpenCV takes sixteenths of a pixel, counted from the first pixel's centre
     for x, y in np.rint((np.asarray(points) - 0.5) * 2**bits).astype(int).tolist():
         cv2.circle(image, (x, y), round(radius * 2**bits), colour, cv2.FILLED, cv2.LINE_AA, bits)

@@ -7,7 +7,7 @@ of at least 0.5. A lost face counts as a failure, and as the largest error in ar
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -307,10 +307,16 @@ def predict(landmarker: FaceLandmarker, image: ImageArray, detection: Detection)
 
 def matching(detections: list[Detection], truth: FloatArray) -> Detection | None:
     """The detection that overlaps the label most, or None below the IoU that counts as found."""
-    if not detections:
+    best = matching_box([detection.bbox for detection in detections], truth)
+    return None if best is None else detections[best]
+
+
+def matching_box(boxes: Sequence[FloatArray], truth: FloatArray) -> int | None:
+    """Which xyxy box overlaps the label's most, or None below the IoU that counts as found."""
+    if not boxes:
         return None
-    overlaps = box_iou(np.array([d.bbox for d in detections]), truth[None])[:, 0]
-    return detections[int(overlaps.argmax())] if overlaps.max() >= FOUND_IOU else None
+    overlaps = box_iou(np.array(boxes), truth[None])[:, 0]
+    return int(overlaps.argmax()) if overlaps.max() >= FOUND_IOU else None
 
 
 def _to_68(points: FloatArray) -> FloatArray:

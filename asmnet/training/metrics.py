@@ -46,6 +46,20 @@ def nme(
     return np.asarray(100 * distances.mean(axis=-1) / _length(truth, scheme, norm))
 
 
+def residuals(predicted: FloatArray, truth: FloatArray, scheme: LandmarkScheme) -> FloatArray:
+    """(..., N, 2) errors in the face's own frame: x along the line of the eye corners, unit 1.
+
+    Their mean over many photos is where a system's idea of the points differs from the labels'.
+    """
+    right, left = (truth[..., corner, :] for corner in scheme.eye_corners)
+    across_eyes = left - right
+    axis = (across_eyes / (across_eyes**2).sum(axis=-1, keepdims=True))[..., None, :]
+    error = predicted - truth
+    along = (error * axis).sum(axis=-1)
+    across = error[..., 1] * axis[..., 0] - error[..., 0] * axis[..., 1]
+    return np.stack([along, across], axis=-1)
+
+
 def _length(truth: FloatArray, scheme: LandmarkScheme, norm: Norm) -> FloatArray:
     if norm == "box":
         box = points_box(truth)

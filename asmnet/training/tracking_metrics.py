@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from asmnet.geometry import FloatArray, box_iou, points_box
 from asmnet.schemes import IBUG_68
+from asmnet.training import metrics
 
 MATCH_IOU = 0.3
 # Lags that are tried, in frames. Tracks ahead of the truth have negative ones.
@@ -133,16 +134,8 @@ def eye_distances(followed: Followed) -> FloatArray:
 
 
 def residuals(followed: Followed) -> FloatArray:
-    """(T, P, 68, 2) errors in the face's own frame: x along the line of the eye corners, unit 1.
-
-    Their mean over many photos is where a system's idea of the points differs from the labels'.
-    """
-    right, left = (followed.truth[:, :, corner] for corner in IBUG_68.eye_corners)
-    axis = (left - right) / (eye_distances(followed) ** 2)[..., None]
-    error = followed.predicted - followed.truth
-    along = (error * axis[:, :, None]).sum(axis=-1)
-    across = error[..., 1] * axis[:, :, None, 0] - error[..., 0] * axis[:, :, None, 1]
-    return np.stack([along, across], axis=-1)
+    """(T, P, 68, 2) errors in the face's own frame, see `asmnet.training.metrics.residuals`."""
+    return metrics.residuals(followed.predicted, followed.truth, IBUG_68)
 
 
 def frame_errors(followed: Followed, offset: FloatArray | None = None) -> FloatArray:
