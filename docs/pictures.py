@@ -1,7 +1,7 @@
 """Draws pictures of the documentation: `python docs/pictures.py` (needs matplotlib).
 
-Those of docs/conventions.md, and of docs/howto/track-video.md, whose videos are a camera's move
-over photos, with noise.
+Those of docs/conventions.md; of docs/howto/track-video.md, whose videos are a camera's move over
+photos, with noise; and of docs/accuracy.md what is hard.
 """
 
 from __future__ import annotations
@@ -201,6 +201,51 @@ def draw_smoothing() -> Figure:
     return figure
 
 
+def hard_views() -> dict[str, ImageArray]:
+    """A photo of one face, 320 pixels square, made hard in several ways."""
+    photo = load_image(PHOTOS / "astronaut.png")
+    box = asmnet.detect(photo)[0].bbox.astype(np.float64)
+
+    def view(margin: float = 2.2, angle: float = 0.0) -> ImageArray:
+        return crop_image(photo, CropTransform.from_bbox(box, 320, margin=margin, angle=angle))
+
+    plain, rng = view(), np.random.default_rng(0)
+    mouth, half = plain.copy(), plain.copy()
+    mouth[135:200, 95:225] = (70, 110, 160)
+    half[60:260, 60:160] = (70, 110, 160)
+    dark = plain * 0.05 + rng.normal(0, 6, plain.shape)
+    return {
+        "plain": plain,
+        "turned by 45°": view(angle=45),
+        "turned by 70°": view(angle=70),
+        "upside down": view(angle=180),
+        "mouth covered": mouth,
+        "half covered": half,
+        "out of focus": cv2.GaussianBlur(plain, (0, 0), 9),
+        "dark and noisy": np.clip(dark, 0, 255).astype(np.uint8),
+        "24 pixels": view(margin=320 / 24),
+        "14 pixels": view(margin=320 / 14),
+    }
+
+
+def draw_hard() -> Figure:
+    """What is found in :func:`hard_views`; points of low confidence are red."""
+    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    for axes, (name, view) in zip(figure.subplots(2, 5).flat, hard_views().items(), strict=True):
+        faces = asmnet.detect(view)
+        axes.imshow(np.clip(view * 4.0, 0, 255).astype(np.uint8) if "dark" in name else view)
+        for face in faces:
+            assert face.confidence is not None
+            colours = np.where(face.confidence >= 0.5, "#00e678", "#ff3030")
+            axes.scatter(*face.landmarks.T, s=3, c=colours.tolist())
+        found = ", ".join(f"{face.score:.2f}" for face in faces) or "not found"
+        axes.set_title(f"{name}: {found}", fontsize=9)
+        if "pixels" in name:
+            axes.set(xlim=(110, 210), ylim=(210, 110))
+        axes.axis("off")
+    return figure
+
+
 def main() -> None:
     """Writes the pictures."""
     photo = load_image(PHOTO)
@@ -218,6 +263,7 @@ def main() -> None:
     draw_animation(frames, DOCS / "images" / "tracking.gif")
     draw_strip(frames).save(DOCS / "images" / "tracking_strip.jpg", quality=88)
     draw_smoothing().savefig(DOCS / "images" / "smoothing.png", dpi=90)
+    draw_hard().savefig(DOCS / "images" / "hard.png", dpi=90)
 
 
 if __name__ == "__main__":
