@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-import asmnet.commands.batch
+import asmnet.commands.progress
 from asmnet.batch import PORTION, PORTIONS_AHEAD, BatchOptions, run_batch
 from asmnet.cli import main
 from asmnet.errors import AsmnetError, ImageDecodeError, InvalidInputError
@@ -112,7 +112,7 @@ def test_csv_has_a_column_a_coordinate(photos, tmp_path):
 
 
 def test_progress_without_a_terminal_is_a_line_now_and_then(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(asmnet.commands.batch, "LINE_SECONDS", 0)
+    monkeypatch.setattr(asmnet.commands.progress, "LINE_SECONDS", 0)
     main(["batch", str(folder), "--out", str(tmp_path / "faces.jsonl"), "--workers", "1"])
     first, *_ = capsys.readouterr().err.splitlines()
     assert re.fullmatch(r"4 of 4 images, \d+\.\d images/s, 00:00 left, 4 faces, 1 failed", first)

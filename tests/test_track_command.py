@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import asmnet.commands.progress
 import asmnet.commands.track
 from asmnet import Face
 from asmnet.cli import main
@@ -91,10 +92,10 @@ def test_options_reach_the_tracker(video, tmp_path):
 
 
 def test_progress_without_a_terminal_is_a_line_now_and_then(video, monkeypatch, capsys):
-    monkeypatch.setattr(asmnet.commands.track, "LINE_SECONDS", 0)
+    monkeypatch.setattr(asmnet.commands.progress, "LINE_SECONDS", 0)
     assert track(video) == 0
     first, *_ = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(r"\d+ of 12 frames, \d+\.\d frames/s, 1 faces", first)
+    assert re.fullmatch(r"\d+ of 12 frames, \d+\.\d frames/s, \d\d:\d\d left, 1 faces", first)
 
 
 def test_a_broken_file_keeps_what_was_before(frames, tmp_path, capsys):

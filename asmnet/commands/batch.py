@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -19,11 +18,9 @@ from asmnet.commands.options import (
     add_face_options,
     positive,
 )
+from asmnet.commands.progress import ProgressDisplay
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.sources import STANDARD_INPUT, image_files, split_pattern
-
-# Without a terminal there is a line of progress after so many seconds.
-LINE_SECONDS = 30
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -123,32 +120,15 @@ def _check_crops(crops: Path, source: Path) -> None:
 
 
 def _shown(steps: Iterable[Progress], source: str) -> Iterator[Progress]:
-    """Passes the steps on and shows them: a bar on a terminal, else a line now and then."""
-    from tqdm import tqdm  # comes with huggingface-hub; only this command needs it
-
+    """Passes the steps on and shows them."""
     steps = iter(steps)
     first = next(steps, None)
     if first is None:
         return
     yield first
-    total = _count(source)
-    started = shown = time.monotonic()
-    # disable=None: nothing without a terminal.
-    with tqdm(total=total, initial=first.files, unit=" images", disable=None) as bar:
-        files = first.files
+    with closing(ProgressDisplay("images", _count(source), first.files)) as display:
         for progress in steps:
-            bar.set_postfix(faces=progress.faces, failed=progress.failed, refresh=False)
-            bar.update(progress.files - files)
-            files = progress.files
-            now = time.monotonic()
-            if bar.disable and now - shown >= LINE_SECONDS:
-                shown, rate = now, (files - first.files) / (now - started)
-                left = "?" if total is None else tqdm.format_interval((total - files) / rate)
-                print(
-                    f"{files} of {total or '?'} images, {rate:.1f} images/s, {left} left, "
-                    f"{progress.faces} faces, {progress.failed} failed",
-                    file=sys.stderr, flush=True,
-                )  # fmt: skip
+            display.update(progress.files, faces=progress.faces, failed=progress.failed)
             yield progress
 
 

@@ -11,7 +11,13 @@ from typing import Any
 from PIL import Image
 
 from asmnet.analyzer import FaceAnalyzer
-from asmnet.commands.options import EXIT_FAILED, EXIT_OK, EXIT_USAGE, add_face_options, positive
+from asmnet.commands.options import (
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_USAGE,
+    add_face_options,
+    add_threads_option,
+)
 from asmnet.draw import draw_faces
 from asmnet.errors import ImageError
 from asmnet.image import load_image
@@ -29,9 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="image files")
     add_face_options(parser)
-    parser.add_argument(
-        "--threads", type=positive, metavar="N", help="threads of one run (all cores)"
-    )
+    add_threads_option(parser)
     parser.add_argument("--json", metavar="FILE", help='write all results; "-": standard output')
     parser.add_argument(
         "--draw", type=Path, metavar="DIR", help="write each photo with its faces drawn"

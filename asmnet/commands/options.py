@@ -38,3 +38,10 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-faces", type=positive, metavar="N", help="keep the N best faces of each photo"
     )
+
+
+def add_threads_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--threads``."""
+    parser.add_argument(
+        "--threads", type=positive, metavar="N", help="threads of one run (all cores)"
+    )

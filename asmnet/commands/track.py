@@ -6,13 +6,13 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TextIO
 
 from asmnet.commands.options import (
     EXIT_FAILED,
@@ -20,8 +20,10 @@ from asmnet.commands.options import (
     EXIT_OK,
     EXIT_USAGE,
     add_face_options,
+    add_threads_option,
     positive,
 )
+from asmnet.commands.progress import ProgressDisplay
 from asmnet.draw import draw_faces
 from asmnet.errors import AsmnetError, InvalidInputError, VideoError
 from asmnet.image import ImageArray
@@ -33,10 +35,6 @@ from asmnet.video import Frame, VideoReader, VideoWriter, show_frame
 
 # Frames that may wait between reading, tracking and writing.
 AHEAD = 4
-# Without a terminal there is a line of progress after so many seconds.
-LINE_SECONDS = 30
-
-Result = TypeVar("Result")
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -70,9 +68,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument(
         "--no-smoothing", action="store_true", help="points as the network has them"
     )
-    parser.add_argument(
-        "--threads", type=positive, metavar="N", help="threads of one run (all cores)"
-    )
+    add_threads_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -154,8 +150,10 @@ def _run(options: argparse.Namespace, progress: _Progress) -> None:
         )
         results = _tracked(frames, tracker, progress)
         written = map_in_order(ThreadPoolExecutor(1), write, results, window=AHEAD)
-        with closing(frames), closing(results), closing(written):
-            for drawn in _shown(written, video.length, progress):
+        display = ProgressDisplay("frames", video.length)
+        with closing(frames), closing(results), closing(written), closing(display):
+            for drawn in written:
+                display.update(progress.frames, faces=progress.faces)
                 if drawn is not None and options.show and not show_frame("asmnet", drawn):
                     break
     # Only now, after all that came before it is written.
@@ -174,24 +172,3 @@ def _tracked(
             yield frame, tracker.update(frame.image, frame.time)
     except VideoError as error:
         progress.error = error
-
-
-def _shown(drawn: Iterable[Result], length: int | None, progress: _Progress) -> Iterator[Result]:
-    """Passes frames on and shows how far it is: a bar on a terminal, else a line now and then."""
-    from tqdm import tqdm  # comes with huggingface-hub; only the command lines need it
-
-    started = shown = time.monotonic()
-    # disable=None: nothing without a terminal.
-    with tqdm(total=length, unit=" frames", disable=None) as bar:
-        for item in drawn:
-            bar.set_postfix(faces=progress.faces, refresh=False)
-            bar.update()
-            now = time.monotonic()
-            if bar.disable and now - shown >= LINE_SECONDS:
-                shown, rate = now, progress.frames / (now - started)
-                print(
-                    f"{progress.frames} of {length or '?'} frames, {rate:.1f} frames/s, "
-                    f"{progress.faces} faces",
-                    file=sys.stderr, flush=True,
-                )  # fmt: skip
-            yield item
