@@ -27,7 +27,7 @@ from asmnet.geometry import (
     upright_angle,
 )
 from asmnet.image import ImageArray, crop_image, load_image
-from asmnet.schemes import IBUG_68, SCHEMES, WFLW_TO_IBUG, LandmarkScheme
+from asmnet.schemes import IBUG_68, SCHEMES, WFLW_98, WFLW_TO_IBUG, LandmarkScheme
 from asmnet.training.asm import ActiveShapeModel
 from asmnet.training.augment import (
     background_box,
@@ -45,7 +45,7 @@ from asmnet.training.datasets import (
 )
 from asmnet.training.faces import MAIN_SETS, labelled_faces, main_faces
 from asmnet.training.labels import LabelError, LabelledFace, PointingPose
-from asmnet.training.loop import Schedule, fit, images_to_input, load_average
+from asmnet.training.loop import Schedule, average_weights, fit, images_to_input
 from asmnet.training.metrics import nme
 from asmnet.training.models import LandmarkModel, landmark_model
 
@@ -570,6 +570,32 @@ def _run(
     return [landmarks * crops.shape[1], *others]
 
 
+def start_from(model: nn.Module, weights: dict[str, Tensor]) -> None:
+    """Gives a network the weights of another one, as far as the two are alike.
+
+    Layers that the other has not, or in another shape, keep their own. Where a network of 68 points
+    starts from one of 98, the maps of these are averaged as their points are, and the layer that
+    reads the pose off the points reads the same off the 68.
+    """
+    own = model.state_dict()
+    maps, hidden = "head.maps.weight", "pose_hidden.weight"
+    if maps in weights and len(weights[maps]) == len(WFLW_98) and len(own[maps]) == len(IBUG_68):
+        to_68 = torch.from_numpy(WFLW_TO_IBUG).float()
+        to_98 = torch.linalg.pinv(to_68)
+        for side in ("right", "left"):  # pupils, of which 68 points tell nothing, go with the eyes
+            pupil, eye = (WFLW_98.groups[f"{side}_{part}"] for part in ("pupil", "eye"))
+            to_98[pupil] = to_98[eye].mean(dim=0)
+        for name in (maps, "head.maps.bias"):
+            weights[name] = torch.einsum("mn,n...->m...", to_68, weights[name])
+        first = 2 * len(WFLW_98)  # the points come last
+        pooled, points = weights[hidden][:, :-first], weights[hidden][:, -first:]
+        points = points.reshape(len(points), -1, 2)
+        points = torch.einsum("hnk,nm->hmk", points, to_98).flatten(1)
+        weights[hidden] = torch.cat([pooled, points], dim=1)
+    same = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
+    model.load_state_dict(own | same)
+
+
 def fit_landmarks(
     config: dict[str, Any], schedule: Schedule, data: Path, folder: Path, *, resume: bool
 ) -> nn.Module:
@@ -598,7 +624,7 @@ def fit_landmarks(
     mean_in_crop = torch.from_numpy((mean - 0.5) / margin + 0.5).float()
     model: nn.Module = landmark_model(config, mean_in_crop)
     if "start" in config:
-        model = load_average(model, Path(config["start"]), other_shapes=True)
+        start_from(model, average_weights(Path(config["start"])))
     only = config.get("only", "")
     for name, parameter in model.named_parameters():
         parameter.requires_grad = name.startswith(only)

@@ -166,17 +166,23 @@ def fit(
     return average.module
 
 
-def load_average(
-    model: nn.Module, folder: Path, *, best: bool = False, other_shapes: bool = False
-) -> nn.Module:
+def load_average(model: nn.Module, folder: Path, *, best: bool = False) -> nn.Module:
     """The averaged model of a run, in evaluation mode; ``model`` gives the architecture.
 
     Args:
         model: gets the weights.
         folder: of the run.
         best: take the best validated epoch, not the last one.
-        other_shapes: layers that the run has not, or in another shape, as for another number of
-            points, keep the weights that ``model`` has.
+
+    Raises:
+        InvalidInputError: the run has no such weights.
+    """
+    model.load_state_dict(average_weights(folder, best=best))
+    return model.eval()
+
+
+def average_weights(folder: Path, *, best: bool = False) -> dict[str, Tensor]:
+    """The averaged weights of a run by their names in its network.
 
     Raises:
         InvalidInputError: the run has no such weights.
@@ -186,13 +192,7 @@ def load_average(
         raise InvalidInputError(f"{path}: not there: expected the folder of a run")
     state = torch.load(path, map_location="cpu", weights_only=True)
     prefix = "module."
-    weights = {k.removeprefix(prefix): v for k, v in state["average"].items() if prefix in k}
-    if other_shapes:
-        own = model.state_dict()
-        same = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
-        weights = own | same
-    model.load_state_dict(weights)
-    return model.eval()
+    return {k.removeprefix(prefix): v for k, v in state["average"].items() if prefix in k}
 
 
 def images_to_input(images: Tensor) -> Tensor:

@@ -8,9 +8,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from asmnet.errors import InvalidInputError  # noqa: E402
+from asmnet.schemes import WFLW_98, WFLW_TO_IBUG  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
 from asmnet.training.count import count_multiply_adds  # noqa: E402
 from asmnet.training.heads import HEADS, MapHead, PixelInPixelHead  # noqa: E402
+from asmnet.training.landmarks import start_from  # noqa: E402
 from asmnet.training.models import (  # noqa: E402
     ATPN,
     ASMNet,
@@ -112,6 +114,39 @@ def test_a_map_s_peak_is_its_point(head):
     # Variance of four even places a quarter apart: 5/64 an axis.
     assert even.item() == pytest.approx((2 * 5 / 64) ** 0.5)
     assert sharp.item() == pytest.approx(1e-3, abs=1e-5)
+
+
+def test_68_points_start_where_98_are():
+    torch.manual_seed(0)
+    wide = LandmarkNet(98, 112, 0.0, width=0.5)
+    torch.nn.init.normal_(wide.head.maps.bias)
+    narrow = LandmarkNet(68, 112, 0.0, width=0.5)
+    start_from(narrow, wide.state_dict())
+    for name in ("weight", "bias"):
+        old, new = (getattr(net.head.maps, name) for net in (wide, narrow))
+        assert torch.allclose(new[1], old[2])  # the contour has every second point
+        assert torch.allclose(new[37], (2 * old[61] + old[62]) / 3)  # WFLW's own mapping
+    # The pose's layer sees in 68 points what it saw in 98 that mean the same face.
+    shape68, pooled = torch.randn(68, 2), torch.randn(wide.pose_hidden.in_features - 2 * 98)
+    shape98 = torch.linalg.pinv(torch.from_numpy(WFLW_TO_IBUG).float()) @ shape68
+    for pupil, eye in (("right_pupil", "right_eye"), ("left_pupil", "left_eye")):
+        shape98[WFLW_98.groups[pupil]] = shape98[WFLW_98.groups[eye]].mean(dim=0)
+    hidden = [
+        net.pose_hidden(torch.cat([pooled, shape.flatten()]))
+        for net, shape in ((wide, shape98), (narrow, shape68))
+    ]
+    assert torch.allclose(*hidden, atol=1e-5)
+    assert (narrow.pose_head.weight == wide.pose_head.weight).all()
+
+
+def test_a_network_starts_from_a_smaller_one_s_layers():
+    torch.manual_seed(0)
+    asmnet, whole = ASMNet(MEAN, dropout=0.0), MobileNetV2(MEAN, dropout=0.0)
+    head = whole.landmark_head.weight.clone()
+    start_from(whole, asmnet.state_dict())
+    last = asmnet.blocks[-1].body[-1][0].weight
+    assert (whole.blocks[len(asmnet.blocks) - 1].body[-1][0].weight == last).all()
+    assert (whole.landmark_head.weight == head).all()
 
 
 def test_a_wrong_model_head_or_size_is_named():
