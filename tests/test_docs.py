@@ -105,6 +105,15 @@ def test_training_commands_parse():
         _parser().parse_args(shlex.split(line, comments=True)[1:])
 
 
+def test_tables_are_the_manifest_s():
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
+    tables = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tables)
+    page = tables.PAGE.read_text(encoding="utf-8")
+    assert len(tables.MARKED.findall(page)) == 2
+    assert tables.filled(page) == page, "python docs/tables.py writes them"
+
+
 def test_every_public_name_is_in_the_reference():
     import asmnet
 
