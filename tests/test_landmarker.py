@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -140,6 +141,44 @@ def test_key_points_turn_the_crop_upright(landmarker, photo):
     errors = np.linalg.norm(turned.landmarks - turn(upright.landmarks), axis=1)
     assert errors.mean() / ocular < 0.04
     assert abs((turned.pose.roll - upright.pose.roll) % 360 - 90) < 10
+
+
+@pytest.fixture
+def looks(landmarker, monkeypatch):
+    """How many crops each run of the network had."""
+    counts, run = [], landmarker._session.run
+
+    def counted(crops):
+        counts.append(len(crops))
+        return run(crops)
+
+    monkeypatch.setattr(landmarker._session, "run", counted)
+    return counts
+
+
+def test_a_box_that_is_far_off_gets_a_second_look(landmarker, photo, looks):
+    good = np.array(BOX, dtype=float)
+    side = (good[2:] - good[:2]).max()
+    bad = good + 0.2 * side * np.array([1, -0.5, 1, -0.5])
+    first, second = landmarker.predict(photo, [good, bad])
+    assert looks == [2, 1]
+    assert second.bbox == pytest.approx(bad)
+    ocular = np.linalg.norm(first.landmarks[36] - first.landmarks[45])
+    assert np.linalg.norm(second.landmarks - first.landmarks, axis=1).mean() < 0.03 * ocular
+    assert second.presence < first.presence  # what the given box shows
+
+
+def test_a_turned_face_gets_a_second_look(landmarker, photo, looks):
+    (upright,) = landmarker.predict(photo, [BOX])
+    height, width = photo.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), 35, 1.0)
+    turned_photo = cv2.warpAffine(photo, matrix, (width, height))
+    expected = upright.landmarks @ matrix[:, :2].T + matrix[:, 2]
+    (face,) = landmarker.predict(turned_photo, [points_box(expected)])
+    assert looks == [1, 1, 1]
+    ocular = np.linalg.norm(upright.landmarks[36] - upright.landmarks[45])
+    assert np.linalg.norm(face.landmarks - expected, axis=1).mean() < 0.03 * ocular
+    assert face.pose.roll - upright.pose.roll == pytest.approx(-35, abs=5)
 
 
 def test_rotation_is_a_rotation(landmarker, photo):
