@@ -22,6 +22,7 @@ from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.image import ImageArray, letterbox, load_image
 from asmnet.schemes import WFLW_98
 from asmnet.training.calibrate import Calibration, calibrate
+from asmnet.training.correction import corrected
 from asmnet.training.count import count_multiply_adds
 from asmnet.training.datasets import read_detection
 from asmnet.training.labels import LabelError
@@ -103,6 +104,10 @@ def export(
     model = load_average(network(config), run, best=best)
     dynamic: dict[str, dict[int, str]] = {"images": {0: "n"}}
     if isinstance(model, LandmarkModel):
+        if "correction_ridge" in config:
+            if data is None:
+                raise InvalidInputError(f"{name}: expected data to fit its correction on")
+            model = corrected(model, config, data, config["correction_ridge"])
         calibration = None
         if "spread" in model.EXTRAS:
             if data is None:
