@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -10,6 +11,7 @@ torch = pytest.importorskip("torch")
 from asmnet.errors import InvalidInputError  # noqa: E402
 from asmnet.schemes import WFLW_98, WFLW_TO_IBUG  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
+from asmnet.training.correction import CorrectedLandmarks  # noqa: E402
 from asmnet.training.count import count_multiply_adds  # noqa: E402
 from asmnet.training.heads import HEADS, MapHead, PixelInPixelHead  # noqa: E402
 from asmnet.training.landmarks import start_from  # noqa: E402
@@ -137,6 +139,22 @@ def test_68_points_start_where_98_are():
     ]
     assert torch.allclose(*hidden, atol=1e-5)
     assert (narrow.pose_head.weight == wide.pose_head.weight).all()
+
+
+def test_a_correction_moves_points_by_the_shape():
+    """A tenth of the shape about its centre, and a shift: written out."""
+    torch.manual_seed(0)
+    net = LandmarkNet(68, 112, 0.0, width=0.5).eval()
+    torch.nn.init.normal_(net.head.maps.weight)
+    offset = np.tile([0.01, -0.02], 68)
+    fixed = CorrectedLandmarks(net, 0.1 * np.eye(136), offset).eval()
+    crops = torch.rand(2, 3, 112, 112)
+    (before, *others), (after, *same) = net(crops), fixed(crops)
+    centre = before.mean(dim=1, keepdim=True)
+    expected = before + 0.1 * (before - centre) + torch.tensor([0.01, -0.02])
+    assert torch.allclose(after, expected, atol=1e-6)
+    assert all(torch.equal(a, b) for a, b in zip(others, same, strict=True))
+    assert fixed.EXTRAS == ("spread",)
 
 
 def test_a_network_starts_from_a_smaller_one_s_layers():
