@@ -52,7 +52,7 @@ CONFIGS = {
     "tiny-68": 'task = "landmarks"\ndetector = "asmnet-face"\nsize = 64\ncrop_margin = 1.25\n'
     "kept_variance = 0.9\ndropout = 0.1\nlate_epoch = 1\nhardness = 1.0\nlate_hardness = 0.5\n"
     "alphas = [2.0, 0.5]\nshear = 0.1\n"
-    'pose_weight = 4.0\nmodel = "landmarknet"\n',
+    'pose_weight = 4.0\nmodel = "landmarknet"\ncorrection_ridge = 0.05\n',
 }
 CONFIGS["tiny-98"] = CONFIGS["tiny-68"] + 'scheme = "wflw98"\n'
 
