@@ -259,7 +259,8 @@ def training_data(config: dict[str, Any]) -> list[str]:
         sources.append("98 points of WFLW-trained networks as pseudo-labels")
     if "teacher_labels" in config:
         sources.append(
-            "Helen training photos without points and video frames, labelled by asmnet-68"
+            "Helen training photos without points and video frames, labelled by earlier networks "
+            "of this package, which had learnt 98 points of WFLW-trained networks too"
         )
     return sources
 
