@@ -119,8 +119,13 @@ def test_spreads_need_photos_to_become_confidences(data, tmp_path, capsys):
     config.write_text(CONFIGS["tiny-68"] + SCHEDULE)
     run = tmp_path / "run"
     assert main(["fit", str(config), "--data", str(data), "--out", str(run)]) == 0
-    assert main(["export", str(config), "--run", str(run), "--out", str(tmp_path)]) == 1
-    assert "expected data to calibrate" in capsys.readouterr().err
+    for text, message in (
+        (config.read_text(), "expected data to fit its correction"),
+        (config.read_text().replace("correction_ridge = 0.05\n", ""), "expected data to calibrate"),
+    ):
+        config.write_text(text)
+        assert main(["export", str(config), "--run", str(run), "--out", str(tmp_path)]) == 1
+        assert message in capsys.readouterr().err
 
 
 class Counting(torch.utils.data.Dataset):
