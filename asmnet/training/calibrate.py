@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from torch import nn
@@ -27,8 +26,7 @@ from asmnet.training.augment import background_box, lost_box
 from asmnet.training.datasets import read_backgrounds
 from asmnet.training.faces import main_faces
 from asmnet.training.labels import LabelError
-from asmnet.training.landmarks import label_box, scheme_of
-from asmnet.training.loop import images_to_input
+from asmnet.training.landmarks import label_box, outputs_of, scheme_of
 from asmnet.training.metrics import RADIUS
 
 LOST_CROPS, BACKGROUND_CROPS = 2, 4
@@ -75,9 +73,9 @@ def calibrate(model: nn.Module, config: dict[str, Any], data: Path) -> Calibrati
             empty += [square(photo, background_box(photo, rng)) for _ in range(BACKGROUND_CROPS)]
     if not faces:
         raise LabelError(f"{data}: expected faces with {len(scheme)} points to validate, got none")
-    predicted, spreads = _predict(model, np.stack(faces))
+    predicted, _, spreads = outputs_of(model, np.stack(faces))
     errors = np.linalg.norm(predicted - np.array(points), axis=2)
-    _, empty_spreads = _predict(model, np.stack(empty))
+    *_, empty_spreads = outputs_of(model, np.stack(empty))
     of_crops = np.log(np.concatenate([spreads, empty_spreads])).mean(axis=1)
     is_face = np.arange(len(of_crops)) < len(spreads)
     return Calibration(
@@ -108,11 +106,3 @@ def fit_logistic(
 
     offset, slope = minimize(loss, np.zeros(2)).x
     return float(offset), float(slope)
-
-
-@torch.inference_mode()
-def _predict(model: nn.Module, crops: ImageArray) -> tuple[FloatArray, FloatArray]:
-    """Landmarks (n, N, 2) and spreads (n, N) in crop sides."""
-    batches = [model(images_to_input(part)) for part in torch.split(torch.from_numpy(crops), 64)]
-    landmarks, _, spread = (torch.cat(o).double().numpy() for o in zip(*batches, strict=True))
-    return landmarks, spread

@@ -19,8 +19,7 @@ from asmnet.geometry import CropTransform, FloatArray
 from asmnet.image import crop_image, load_image
 from asmnet.training.faces import main_faces
 from asmnet.training.labels import LabelError
-from asmnet.training.landmarks import label_box, scheme_of
-from asmnet.training.loop import images_to_input
+from asmnet.training.landmarks import label_box, outputs_of, scheme_of
 from asmnet.training.models import LandmarkModel
 
 # Spread of the boxes in which each face is seen, of their sides; and of their turns, in degrees.
@@ -74,9 +73,7 @@ def corrected(
             points.append(crop.apply(face.landmarks) / size)
     if not crops:
         raise LabelError(f"{data}: expected faces with {len(scheme)} points to train on, got none")
-    batches = torch.split(torch.from_numpy(np.stack(crops)), 64)
-    with torch.inference_mode():
-        predicted = torch.cat([model(images_to_input(b))[0] for b in batches]).double().numpy()
+    predicted = outputs_of(model, np.stack(crops))[0]
     shapes = (predicted - predicted.mean(axis=1, keepdims=True)).reshape(len(predicted), -1)
     errors = (np.array(points) - predicted).reshape(len(predicted), -1)
     mean = shapes.mean(axis=0)
