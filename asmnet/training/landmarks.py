@@ -561,14 +561,15 @@ def _run(
 ) -> list[FloatArray]:
     """The network's outputs for one crop a face, the landmarks in pixels of the crop."""
     crops = np.stack([crop_image(f.image, t) for f, t in zip(faces, transforms, strict=True)])
-    landmarks, *others = outputs_of(model, crops)
+    landmarks, *others = outputs_of(model, crops, next(model.parameters()).device)
     return [landmarks * crops.shape[1], *others]
 
 
 @torch.inference_mode()
-def outputs_of(model: nn.Module, crops: ImageArray) -> list[FloatArray]:
+def outputs_of(
+    model: nn.Module, crops: ImageArray, device: torch.device | str = "cpu"
+) -> list[FloatArray]:
     """A network's outputs, as they are, for crops (n, S, S, 3) of uint8."""
-    device = next(model.parameters()).device
     parts = torch.split(torch.from_numpy(crops), 64)
     batches = [model(images_to_input(part.to(device))) for part in parts]
     return [torch.cat(outputs).double().cpu().numpy() for outputs in zip(*batches, strict=True)]
