@@ -6,10 +6,10 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.pose3d import FACE3D
+from asmnet.training.config import read_config
 from asmnet.weights import HUB_SCHEME, PACKAGE
 
 
@@ -120,16 +120,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _read(config: Path) -> dict[str, Any]:
-    # Imported here because publishing needs nothing of the training extra.
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
-    return tomllib.loads(config.read_text(encoding="utf-8"))
-
-
 def _run_name(options: argparse.Namespace) -> str:
     """The config's name; runs with a seed of their own lie beside each other."""
     name: str = options.config.stem
@@ -139,7 +129,7 @@ def _run_name(options: argparse.Namespace) -> str:
 def _fit(options: argparse.Namespace) -> int:
     from asmnet.training.loop import Schedule
 
-    config = _read(options.config)
+    config = read_config(options.config)
     folder = options.out or Path("runs") / _run_name(options)
     schedule = Schedule(**config["schedule"])
     if options.seed is not None:
@@ -162,7 +152,8 @@ def _export(options: argparse.Namespace) -> int:
 
     if options.int8 and options.data is None:
         raise InvalidInputError("--int8 needs --data: it is calibrated on training photos")
-    name, config, out, data = _run_name(options), _read(options.config), options.out, options.data
+    name, config = _run_name(options), read_config(options.config)
+    out, data = options.out, options.data
     run = options.folder or Path("runs") / name
     records = [
         export(config, run, name, out, config_path=options.config, best=options.best, data=data)
@@ -192,7 +183,7 @@ def _label(options: argparse.Namespace) -> int:
 def _count(options: argparse.Namespace) -> int:
     from asmnet.training.count import table
 
-    print(table({path.stem: _read(path) for path in options.configs}))
+    print(table({path.stem: read_config(path) for path in options.configs}))
     return 0
 
 

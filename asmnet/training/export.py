@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from asmnet.training.count import count_multiply_adds
 from asmnet.training.datasets import read_detection
 from asmnet.training.labels import LabelError
 from asmnet.training.landmarks import label_crops, scheme_of
-from asmnet.training.loop import images_to_input, load_average
+from asmnet.training.loop import load_average
 from asmnet.training.manifest import write_record
 from asmnet.training.models import FaceDetectorNet, LandmarkModel, count_parameters, network
 from asmnet.weights import MANIFEST
@@ -43,10 +44,10 @@ class ParityError(AsmnetError):
 class _Detector(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
+        self.model = _of_bytes(model)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        outputs: tuple[Tensor, ...] = self.model(images_to_input(images))
+        outputs: tuple[Tensor, ...] = self.model(_to_float(images))
         return outputs
 
 
@@ -55,18 +56,31 @@ class _Landmarker(nn.Module):
 
     def __init__(self, model: LandmarkModel, size: int, calibration: Calibration | None) -> None:
         super().__init__()
-        self.model, self.size = model, size
+        self.model, self.size = _of_bytes(model), size
         self.calibration = calibration
         spread = calibration is not None
         self.extras = ("confidence", "presence") if spread else model.EXTRAS
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        landmarks, rotation, *extras = self.model(images_to_input(images))
+        landmarks, rotation, *extras = self.model(_to_float(images))
         if self.calibration is not None:
             logs = extras[0].log()
             lines = ((self.calibration.confidence, logs), (self.calibration.presence, logs.mean(1)))
             extras = [offset + slope * values for (offset, slope), values in lines]
         return (landmarks * self.size, rotation, *(logit.sigmoid() for logit in extras))
+
+
+def _of_bytes(model: nn.Module) -> nn.Module:
+    """A copy of a network that takes 0 to 255: its first kernels are divided instead of images."""
+    copy = deepcopy(model)
+    first = next(m for m in copy.modules() if isinstance(m, nn.Conv2d))
+    first.weight.data /= 255
+    return copy
+
+
+def _to_float(images: Tensor) -> Tensor:
+    """(n, H, W, 3) uint8 to (n, 3, H, W) float, 0 to 255."""
+    return images.permute(0, 3, 1, 2).float()
 
 
 def export(

@@ -51,23 +51,23 @@ def labelled_faces(
         data: root of the data folders.
         split: which part; the test parts are those of 300W only.
         scheme: of the points.
-        teacher_labels: what :mod:`asmnet.training.teacher` wrote: with 68 points, more faces for
-            training, and better points for the video frames, which otherwise have machine-made
-            ones.
+        teacher_labels: what :mod:`asmnet.training.teacher` wrote: more faces for training, and
+            better points for the video frames, which otherwise have machine-made ones.
 
     Raises:
         LabelError: there are none, or a label is broken.
     """
     faces = main_faces(data, split, scheme)
-    if scheme is WFLW_98:
-        faces += _joined(data, "300w_lp_ibug", read_300w_lp, split)
+    joined = scheme is WFLW_98
+    faces += (
+        _joined(data, "300w_lp_ibug", read_300w_lp, split) if joined else read_300w_lp(data, split)
+    )
+    if teacher_labels is not None:
+        faces += read_labels(teacher_labels, data, split, scheme)
+    elif joined:
         faces += _joined(data, "youtube_faces", read_youtube_faces, split)
     else:
-        faces += read_300w_lp(data, split)
-        if teacher_labels is None:
-            faces += read_youtube_faces(data, split)
-        else:
-            faces += read_labels(teacher_labels, data, split)
+        faces += read_youtube_faces(data, split)
     if not faces:
         raise LabelError(f"{data}: expected faces with {len(scheme)} points, got none")
     return [face if face.rotation is not None else _with_rotation(face) for face in faces]

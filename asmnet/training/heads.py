@@ -61,23 +61,23 @@ class PixelInPixelHead(nn.Module):
 class SimCCHead(nn.Module):
     """Two distributions a point, over fine columns and fine rows (SimCC, Li et al. 2022)."""
 
-    BINS = 32  # a side of a cell: half a pixel each where the map's stride is 16
+    BINS = 224  # half a pixel each where the crop has 112
 
     def __init__(self, points: int, channels: int, side: int) -> None:
         super().__init__()
         self.maps = nn.Conv2d(channels, points, 1)
-        fine = self.BINS * side
-        self.axes = nn.ModuleList(nn.Linear(side**2, fine) for _ in range(2))
-        self.places: Tensor
-        self.register_buffer("places", (torch.arange(fine) + 0.5) / fine, persistent=False)
+        self.axes = nn.ModuleList(nn.Linear(side**2, self.BINS) for _ in range(2))
+        self.places: Tensor  # (BINS, 2), each with its square
+        places = (torch.arange(self.BINS) + 0.5) / self.BINS
+        self.register_buffer("places", torch.stack([places, places.square()], dim=1), persistent=False)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Landmarks and spreads."""
         maps = self.maps(features).flatten(2)
-        shares = torch.stack([axis(maps).float().softmax(dim=2) for axis in self.axes], dim=2)
-        landmarks = shares @ self.places
-        variance = shares @ self.places.square() - landmarks.square()
-        return landmarks, _deviation(variance.sum(dim=2))
+        # A product for each axis: ONNX Runtime is slow with one of four dimensions by a vector.
+        moments = [axis(maps).float().softmax(dim=2) @ self.places for axis in self.axes]
+        landmarks, squares = torch.stack(moments, dim=2).unbind(dim=3)
+        return landmarks, _deviation((squares - landmarks.square()).sum(dim=2))
 
 
 class FlatHead(nn.Module):
@@ -112,8 +112,9 @@ def cells(side: int) -> Tensor:
 HEADS: dict[str, tuple[type[nn.Module], int]] = {
     "maps": (MapHead, 0),
     "coarse-maps": (MapHead, 1),
-    "pixel-in-pixel": (PixelInPixelHead, 2),
+    "pixel-in-pixel": (PixelInPixelHead, 1),
     "simcc": (SimCCHead, 2),
+    "fused-simcc": (SimCCHead, 1),
     "flat": (FlatHead, 2),
 }
 

@@ -27,7 +27,7 @@ from asmnet.geometry import (
     upright_angle,
 )
 from asmnet.image import ImageArray, crop_image, load_image
-from asmnet.schemes import IBUG_68, SCHEMES, WFLW_98, WFLW_TO_IBUG, LandmarkScheme
+from asmnet.schemes import IBUG_68, SCHEMES, WFLW_TO_IBUG, LandmarkScheme
 from asmnet.training.asm import ActiveShapeModel
 from asmnet.training.augment import (
     background_box,
@@ -45,9 +45,10 @@ from asmnet.training.datasets import (
 )
 from asmnet.training.faces import MAIN_SETS, labelled_faces, main_faces
 from asmnet.training.labels import LabelError, LabelledFace, PointingPose
-from asmnet.training.loop import Schedule, average_weights, fit, images_to_input
+from asmnet.training.loop import Schedule, fit, images_to_input
 from asmnet.training.metrics import nme
 from asmnet.training.models import LandmarkModel, landmark_model
+from asmnet.training.start import start_from, start_weights
 
 # Share of each set in the samples: first, and for the last epochs, when the human labels of 300W
 # or WFLW matter more than variety. Helen's photos without labels come with a teacher's.
@@ -113,6 +114,7 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         length: int,
         seed: int,
         scheme: LandmarkScheme = IBUG_68,
+        mixture: dict[str, float] | None = None,
         shear: float = 0.0,
         wide_boxes: float | None = None,
         label_offset: float | None = None,
@@ -132,6 +134,7 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
             length: samples in an epoch.
             seed: of every random choice.
             scheme: of the points.
+            mixture: share of each set in the samples, all the time.
             shear: rows are pushed sideways by up to this many pixels a row.
             wide_boxes: share of boxes that are far off, 0.2 times the hardness unless given.
             label_offset: all labels, and those of mirrored photos too, are moved to lie so far to
@@ -142,6 +145,7 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         self.sets, self.textures, self.size, self.margin = sets, textures, size, margin
         self.length, self.seed, self.epoch, self.scheme = length, seed, 0, scheme
         self.late_epoch, self.hardness, self.late_hardness = late_epoch, hardness, late_hardness
+        self.mixture = mixture
         self.shear, self.empty_share, self.backgrounds = shear, empty_share, backgrounds
         self.wide_boxes, self.label_offset = wide_boxes, label_offset
 
@@ -170,7 +174,9 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         return (torch.from_numpy(image), *(torch.from_numpy(a.astype(np.float32)) for a in arrays))
 
     def _face(self, rng: np.random.Generator) -> TrainingFace:
-        mixture = EARLY_MIXTURE if self.epoch < self.late_epoch else LATE_MIXTURE
+        mixture = self.mixture
+        if mixture is None:
+            mixture = EARLY_MIXTURE if self.epoch < self.late_epoch else LATE_MIXTURE
         shares = np.array([mixture[name] for name in self.sets])
         faces = list(self.sets.values())[rng.choice(len(shares), p=shares / shares.sum())]
         return faces[rng.integers(len(faces))]
@@ -575,32 +581,6 @@ def outputs_of(
     return [torch.cat(outputs).double().cpu().numpy() for outputs in zip(*batches, strict=True)]
 
 
-def start_from(model: nn.Module, weights: dict[str, Tensor]) -> None:
-    """Gives a network the weights of another one, as far as the two are alike.
-
-    Layers that the other has not, or in another shape, keep their own. Where a network of 68 points
-    starts from one of 98, the maps of these are averaged as their points are, and the layer that
-    reads the pose off the points reads the same off the 68.
-    """
-    own = model.state_dict()
-    maps, hidden = "head.maps.weight", "pose_hidden.weight"
-    if maps in weights and len(weights[maps]) == len(WFLW_98) and len(own[maps]) == len(IBUG_68):
-        to_68 = torch.from_numpy(WFLW_TO_IBUG).float()
-        to_98 = torch.linalg.pinv(to_68)
-        for side in ("right", "left"):  # pupils, of which 68 points tell nothing, go with the eyes
-            pupil, eye = (WFLW_98.groups[f"{side}_{part}"] for part in ("pupil", "eye"))
-            to_98[pupil] = to_98[eye].mean(dim=0)
-        for name in (maps, "head.maps.bias"):
-            weights[name] = torch.einsum("mn,n...->m...", to_68, weights[name])
-        first = 2 * len(WFLW_98)  # the points come last
-        pooled, points = weights[hidden][:, :-first], weights[hidden][:, -first:]
-        points = points.reshape(len(points), -1, 2)
-        points = torch.einsum("hnk,nm->hmk", points, to_98).flatten(1)
-        weights[hidden] = torch.cat([pooled, points], dim=1)
-    same = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
-    model.load_state_dict(own | same)
-
-
 def fit_landmarks(
     config: dict[str, Any], schedule: Schedule, data: Path, folder: Path, *, resume: bool
 ) -> nn.Module:
@@ -620,6 +600,9 @@ def fit_landmarks(
     folder.mkdir(parents=True, exist_ok=True)
     shapes.save(folder / "shapes.npz")
     sets = load_faces(labelled, data, "train", detector, shapes)
+    mixture = config.get("mixture")
+    if mixture is not None:
+        sets = {name: faces for name, faces in sets.items() if name in mixture}
     validation_faces = labelled_faces(data, "val", scheme=scheme)
     validation = load_faces(validation_faces, data, "val", detector, shapes)
     photos = [(load_image(path), boxes) for path, boxes in read_backgrounds(data, "train")]
@@ -628,16 +611,14 @@ def fit_landmarks(
     mean = np.mean([_in_box(face.landmarks) for face in labelled], axis=0)
     mean_in_crop = torch.from_numpy((mean - 0.5) / margin + 0.5).float()
     model: nn.Module = landmark_model(config, mean_in_crop)
-    if "start" in config:
-        start_from(model, average_weights(Path(config["start"])))
-    only = config.get("only", "")
+    only = tuple(config.get("only", [""]))
     for name, parameter in model.named_parameters():
         parameter.requires_grad = name.startswith(only)
 
     def losses(model: nn.Module, batch: tuple[Tensor, ...], progress: float) -> dict[str, Tensor]:
-        if only:  # batch-norm of the frozen layers must not drift
-            for name, layer in model.named_children():
-                layer.train(name.startswith((only, "dropout")))
+        for name, layer in model.named_modules():  # of frozen layers batch-norms must not drift
+            if name:
+                layer.train(name.startswith((*only, "dropout")))
         return landmark_losses(
             model,
             batch,
@@ -658,12 +639,15 @@ def fit_landmarks(
         length=schedule.samples,
         seed=schedule.seed,
         scheme=scheme,
+        mixture=mixture,
         shear=config.get("shear", 0.0),
         wide_boxes=config.get("wide_boxes"),
         label_offset=config.get("label_offset"),
         empty_share=config.get("empty_share", 0.0),
         backgrounds=[image for image, boxes in photos if not len(boxes)],
     )
+    if "start" in config:
+        start_from(model, start_weights(config, dataset))
     return fit(
         model,
         dataset,

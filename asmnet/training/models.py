@@ -134,6 +134,12 @@ class LandmarkModel(nn.Module):
     EXTRAS: ClassVar[tuple[str, ...]] = ()
 
 
+# Of LandmarkNet's trunks: expansions of the inverted bottlenecks at strides 4, 8 and 16, and the
+# channels that the depths are fused in.
+EXPANSIONS = {"wide": (3, 3, 4), "lean": (2, 2, 3)}
+FUSED_CHANNELS = {"wide": 64, "lean": 64}
+
+
 class LandmarkNet(LandmarkModel):
     """asmnet-68 and -98: features of three depths fused top-down, and a map for each point.
 
@@ -148,7 +154,14 @@ class LandmarkNet(LandmarkModel):
     EXTRAS = ("spread",)
 
     def __init__(
-        self, points: int, size: int, dropout: float, *, width: float = 1.0, head: str = "maps"
+        self,
+        points: int,
+        size: int,
+        dropout: float,
+        *,
+        width: float = 1.0,
+        head: str = "maps",
+        trunk: str = "wide",
     ) -> None:
         """Builds the network.
 
@@ -157,29 +170,40 @@ class LandmarkNet(LandmarkModel):
             size: side of the crops in pixels.
             dropout: of the pose's features.
             width: factor of all channels, which are then rounded to multiples of 8.
-            head: one of :data:`asmnet.training.heads.HEADS`; the others are there to compare.
+            head: one of :data:`asmnet.training.heads.HEADS`.
+            trunk: "lean" has half the multiply-adds of "wide": a plain convolution to stride 4,
+                where an inverted bottleneck is dear, and fewer channels inside the others.
         """
         super().__init__()
         c16, c24, c32, c64, c96, c128 = (
             max(8, 8 * round(c * width / 8)) for c in (16, 24, 32, 64, 96, 128)
         )
         widths, fused = (c32, c64, c128), c64
-        self.stem = nn.Sequential(conv_bn(3, c16, 3, 2), nn.ReLU(inplace=True), separable(c16, c24))
+        expand4, expand8, expand16 = EXPANSIONS[trunk]
+        stem: list[nn.Module] = [conv_bn(3, c16, 3, 2), nn.ReLU(inplace=True)]
+        first: nn.Module = conv_bn(c16, c32, 3, 2)
+        if trunk == "wide":
+            stem.append(separable(c16, c24))
+            first = InvertedResidual(c24, c32, 2, 2)
+        self.stem = nn.Sequential(*stem)
         self.stage4 = nn.Sequential(
-            InvertedResidual(c24, c32, 2, 2), *(InvertedResidual(c32, c32, 1, 3) for _ in range(2))
+            first, *(InvertedResidual(c32, c32, 1, expand4) for _ in range(2))
         )
         self.stage8 = nn.Sequential(
-            InvertedResidual(c32, c64, 2, 3), *(InvertedResidual(c64, c64, 1, 3) for _ in range(4))
+            InvertedResidual(c32, c64, 2, expand8),
+            *(InvertedResidual(c64, c64, 1, expand8) for _ in range(4)),
         )
         self.stage16 = nn.Sequential(
             InvertedResidual(c64, c96, 2, 4),
-            *(InvertedResidual(c96, c96, 1, 4) for _ in range(3)),
-            InvertedResidual(c96, c128, 1, 4),
+            *(InvertedResidual(c96, c96, 1, expand16) for _ in range(3)),
+            InvertedResidual(c96, c128, 1, expand16),
         )
         make_head, level = HEADS[head]
         fuse = level < len(widths) - 1
         self.lateral = nn.ModuleList(conv_bn(c, fused) for c in widths[level:] if fuse)
         self.smooth = nn.ModuleList(separable(fused, fused) for _ in widths[level + 1 :])
+        # From shallow to deep, as in ATPN, where the finest map is not fused itself.
+        self.shortcut = separable(c32, fused, stride=2) if level == 1 else None
         self.head = make_head(points, fused if fuse else c128, size // (4 << level))
         self.dropout = nn.Dropout(dropout)
         self.pose_hidden = nn.Linear(sum(widths) + 2 * points, 64)
@@ -200,10 +224,13 @@ class LandmarkNet(LandmarkModel):
         fused = self.lateral[-1](c16) if self.lateral else c16
         finer = zip(self.lateral[-2::-1], (c8, c4), self.smooth, strict=False)
         for lateral, features, smooth in finer:
-            fused = functional.interpolate(fused, scale_factor=2.0)
-            fused = smooth(functional.relu(lateral(features) + fused))
+            fused = functional.interpolate(fused, scale_factor=2.0) + lateral(features)
+            if self.shortcut is not None:
+                fused = fused + self.shortcut(c4)
+            fused = smooth(functional.relu(fused))
         landmarks, spread = self.head(fused)
-        pooled = [c.mean(dim=(2, 3)) for c in (c4, c8, c16)]
+        # ONNX Runtime reads this from its own layout of the maps, and a mean from a copy of them.
+        pooled = [functional.adaptive_avg_pool2d(c, 1).flatten(1) for c in (c4, c8, c16)]
         shape = 4 * (landmarks - landmarks.mean(dim=1, keepdim=True)).flatten(1)
         features = self.dropout(torch.cat([*pooled, shape], dim=1))
         pose = self.pose_head(functional.relu(self.pose_hidden(features)))
@@ -412,12 +439,18 @@ def landmark_model(config: dict[str, Any], mean_shape: Tensor) -> LandmarkModel:
         head = config.get("head", "maps")
         if head not in HEADS:
             raise InvalidInputError(f"head: expected one of {', '.join(HEADS)}, got {head!r}")
+        trunk = config.get("trunk", "wide")
+        if trunk not in EXPANSIONS:
+            raise InvalidInputError(
+                f"trunk: expected one of {', '.join(EXPANSIONS)}, got {trunk!r}"
+            )
         return LandmarkNet(
             len(mean_shape),
             config["size"],
             dropout,
             width=config.get("width", 1.0),
             head=head,
+            trunk=trunk,
         )
     if name == "asmnet":
         return ASMNet(mean_shape, dropout)

@@ -17,7 +17,7 @@ from asmnet.errors import InvalidInputError
 from asmnet.geometry import FloatArray, mirrored_rotation
 from asmnet.image import ImageArray, load_image
 from asmnet.landmarker import FaceLandmarker
-from asmnet.schemes import IBUG_68
+from asmnet.schemes import IBUG_68, WFLW_98, WFLW_TO_IBUG, LandmarkScheme
 from asmnet.training.datasets import Split, part_of, youtube_person
 from asmnet.training.labels import LabelledFace
 
@@ -35,7 +35,8 @@ def write_labels(weights: str, data: Path, out: Path) -> int:
     Args:
         weights: of a landmark network with confidence and presence.
         data: root of the data folders.
-        out: an .npz file: source, name, landmarks (n, 68, 2) in image pixels, rotation (n, 3, 3).
+        out: an .npz file: source, name, landmarks (n, N, 2) of the network's layout in image
+            pixels, rotation (n, 3, 3).
 
     Raises:
         InvalidInputError: the network gives no confidence, or there are no photos.
@@ -66,7 +67,7 @@ def consider(
     keypoints: FloatArray,
     rng: np.random.Generator,
 ) -> tuple[FloatArray, FloatArray] | None:
-    """Mean landmarks (68, 2) and rotation (3, 3) of several looks at a face, or None if unsure.
+    """Mean landmarks (N, 2) and rotation (3, 3) of several looks at a face, or None if unsure.
 
     Raises:
         InvalidInputError: the network gives no confidence.
@@ -90,8 +91,8 @@ def consider(
         raise InvalidInputError("expected weights that give confidence and presence")
     if np.mean(presence) < MIN_PRESENCE or np.mean(confidence) < MIN_CONFIDENCE:
         return None
-    points = [f.to_68().landmarks for f in straight]
-    points += [IBUG_68.mirrored(f.to_68().landmarks, width) for f in mirrored]
+    points = [f.landmarks for f in straight]
+    points += [landmarker.scheme.mirrored(f.landmarks, width) for f in mirrored]
     rotations = [f.pose.rotation for f in straight]
     rotations += [mirrored_rotation(f.pose.rotation) for f in mirrored]
     # The rotation that is nearest to the mean of all.
@@ -99,20 +100,29 @@ def consider(
     return np.mean(points, axis=0), u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
 
 
-def read_labels(path: Path, data: Path, split: Split) -> list[LabelledFace]:
-    """The faces of a part that :func:`write_labels` labelled.
+def read_labels(
+    path: Path, data: Path, split: Split, scheme: LandmarkScheme = IBUG_68
+) -> list[LabelledFace]:
+    """The faces of a part that :func:`write_labels` labelled; 98 points serve for 68 too.
 
     Raises:
-        InvalidInputError: there is no such file.
+        InvalidInputError: there is no such file, or its points are of another layout.
     """
     if not path.exists():
         raise InvalidInputError(f"{path}: expected what `asmnet-train label` writes, got no file")
     faces = []
     with np.load(path) as labels:
-        columns = (labels[key] for key in ("source", "name", "landmarks", "rotation"))
+        landmarks = labels["landmarks"]
+        if scheme is IBUG_68 and landmarks.shape[1] == len(WFLW_98):
+            landmarks = WFLW_TO_IBUG @ landmarks
+        if landmarks.shape[1] != len(scheme):
+            raise InvalidInputError(
+                f"{path}: expected {len(scheme)} points, got {landmarks.shape[1]}"
+            )
+        columns = (labels["source"], labels["name"], landmarks, labels["rotation"])
         for source, file, points, rotation in zip(*columns, strict=True):
             group = youtube_person(file) if source == "youtube_faces" else file
             if part_of(group) == split:
                 image = data / source / "images" / file
-                faces.append(LabelledFace(image, points, rotation, str(source)))
+                faces.append(LabelledFace(image, points, rotation, str(source), scheme))
     return faces

@@ -1,7 +1,10 @@
 """From data to a network that the library runs, on made faces; and what a kill costs."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -17,11 +20,13 @@ from asmnet.image import crop_image, load_image  # noqa: E402
 from asmnet.schemes import IBUG_68, WFLW_98  # noqa: E402
 from asmnet.training import detection, landmarks  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
-from asmnet.training.loop import Schedule, fit  # noqa: E402
+from asmnet.training.config import read_config  # noqa: E402
+from asmnet.training.loop import Schedule, average_weights, fit  # noqa: E402
 from asmnet.training.models import (  # noqa: E402
     ASMNet,
     FaceDetectorNet,
     count_parameters,
+    landmark_model,
     rotation_from_6d,
 )
 
@@ -167,6 +172,34 @@ def test_resuming_after_a_kill_gives_the_weights_of_an_unbroken_run(tmp_path):
     logs = [(tmp_path / name / "log.csv").read_text().splitlines() for name in ("whole", "broken")]
     assert len(logs[0]) == len(logs[1]) == 4
     assert [row.split(",")[0] for row in logs[1]] == ["epoch", "1", "2", "3"]
+
+
+def test_processes_that_share_the_work_end_with_one_network(data, tmp_path):
+    """Two processes, each with half of a batch: as one with all of it, batch-norm's noise apart."""
+    config = tmp_path / "tiny-68.toml"
+    config.write_text(CONFIGS["tiny-68"] + SCHEDULE.replace("true", "false"))
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python"]
+    command = [str(Path(sys.executable).with_name("asmnet-train")), "fit", str(config)]
+    arguments = ["--data", str(data), "--out"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    two, one = tmp_path / "two", tmp_path / "one"
+    subprocess.run(
+        [*launch, *command, *arguments, str(two)], check=True, env=environment, timeout=300
+    )
+    assert main([*command[1:], *arguments, str(one)]) == 0
+    assert (two / "log.csv").read_text().count("\n") == 2
+    weights = [average_weights(folder)["head.maps.weight"] for folder in (one, two)]
+    torch.manual_seed(3)
+    start = landmark_model(read_config(config), torch.zeros(68, 2)).head.maps.weight
+    assert (weights[0] - weights[1]).abs().mean() < 0.2 * (weights[0] - start).abs().mean()
+
+
+def test_processes_that_cannot_share_a_batch_are_told(data, tmp_path, monkeypatch, capsys):
+    config = tmp_path / "tiny-68.toml"
+    config.write_text(CONFIGS["tiny-68"] + SCHEDULE)
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert main(["fit", str(config), "--data", str(data), "--out", str(tmp_path / "run")]) == 1
+    assert "3 processes can share, got 8 and 16" in capsys.readouterr().err
 
 
 def test_the_crop_of_training_is_the_crop_of_inference(photos, monkeypatch):

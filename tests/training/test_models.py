@@ -13,8 +13,7 @@ from asmnet.schemes import WFLW_98, WFLW_TO_IBUG  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
 from asmnet.training.correction import CorrectedLandmarks  # noqa: E402
 from asmnet.training.count import count_multiply_adds  # noqa: E402
-from asmnet.training.heads import HEADS, MapHead, PixelInPixelHead  # noqa: E402
-from asmnet.training.landmarks import start_from  # noqa: E402
+from asmnet.training.heads import HEADS, MapHead, PixelInPixelHead, SimCCHead  # noqa: E402
 from asmnet.training.models import (  # noqa: E402
     ATPN,
     ASMNet,
@@ -26,6 +25,7 @@ from asmnet.training.models import (  # noqa: E402
     landmark_model,
     network,
 )
+from asmnet.training.start import start_from  # noqa: E402
 
 MEAN = torch.full((68, 2), 0.5)
 PAPER = Path(__file__).parents[2] / "configs" / "paper"
@@ -86,6 +86,16 @@ def test_heatmap_of_one_point():
     assert heat[0, 0, 2, 3].item() == pytest.approx(0.4111**2, abs=1e-4)
     crowd = draw_heatmap(torch.full((1, 68, 2), 0.5), 4, 0.75)
     assert crowd.max().item() == 1
+
+
+@pytest.mark.parametrize("points", [68, 98])
+def test_the_lean_trunk_is_small(points):
+    lean, wide = (
+        LandmarkNet(points, 112, 0.0, trunk=trunk, head=head)
+        for trunk, head in (("lean", "simcc"), ("wide", "maps"))
+    )
+    assert count_parameters(lean) < count_parameters(wide) < 0.6e6
+    assert count_multiply_adds(lean, 112) < 0.65 * count_multiply_adds(wide, 112)
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -167,9 +177,23 @@ def test_a_network_starts_from_a_smaller_one_s_layers():
     assert (whole.landmark_head.weight == head).all()
 
 
+def test_simcc_reads_a_point_off_its_rows_and_columns():
+    """One bin of 224 has all the weight: its middle is the point, and nothing is spread."""
+    head = SimCCHead(1, 1, 7)
+    for axis, place in zip(head.axes, (50, 100), strict=True):
+        torch.nn.init.zeros_(axis.weight)
+        torch.nn.init.zeros_(axis.bias)
+        axis.bias.data[place] = 50
+    landmarks, spread = head(torch.rand(1, 1, 7, 7))
+    assert landmarks[0, 0].tolist() == pytest.approx([50.5 / 224, 100.5 / 224])
+    assert spread.item() == pytest.approx(1e-3, abs=1e-5)
+
+
 def test_a_wrong_model_head_or_size_is_named():
     with pytest.raises(InvalidInputError, match=r"head: expected one of maps, .* got 'x'"):
         landmark_model({"model": "landmarknet", "dropout": 0.0, "head": "x"}, MEAN)
+    with pytest.raises(InvalidInputError, match=r"trunk: expected one of wide, lean, got 'x'"):
+        landmark_model({"model": "landmarknet", "dropout": 0.0, "trunk": "x"}, MEAN)
     with pytest.raises(InvalidInputError, match=r"landmarknet, asmnet, .* got 'x'"):
         landmark_model({"model": "x", "dropout": 0.0}, MEAN)
     with pytest.raises(InvalidInputError, match="size: expected a multiple of 16, got 100"):
