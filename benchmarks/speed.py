@@ -19,7 +19,7 @@ from asmnet.session import OnnxSession
 from asmnet.training.timing import best_ms
 
 PHOTO = Path(__file__).parent.parent / "examples" / "photos" / "astronaut.png"
-NETWORKS = ("asmnet-68", "asmnet-98", "asmnet-68-lite", "asmnet-paper-68")
+NETWORKS = ("asmnet-68", "asmnet-98", "asmnet-98-lite", "asmnet-68-lite", "asmnet-paper-68")
 
 
 def calls(yunet: Path | None) -> dict[str, Callable[[], object]]:

@@ -69,7 +69,9 @@ class SimCCHead(nn.Module):
         self.axes = nn.ModuleList(nn.Linear(side**2, self.BINS) for _ in range(2))
         self.places: Tensor  # (BINS, 2), each with its square
         places = (torch.arange(self.BINS) + 0.5) / self.BINS
-        self.register_buffer("places", torch.stack([places, places.square()], dim=1), persistent=False)
+        self.register_buffer(
+            "places", torch.stack([places, places.square()], dim=1), persistent=False
+        )
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Landmarks and spreads."""

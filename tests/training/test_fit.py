@@ -59,7 +59,9 @@ CONFIGS = {
     "alphas = [2.0, 0.5]\nshear = 0.1\n"
     'pose_weight = 4.0\nmodel = "landmarknet"\ncorrection_ridge = 0.05\n',
 }
-CONFIGS["tiny-98"] = CONFIGS["tiny-68"] + 'scheme = "wflw98"\n'
+CONFIGS["tiny-98"] = CONFIGS["tiny-68"] + (
+    'scheme = "wflw98"\ntrunk = "lean"\nhead = "simcc"\ncorrection_components = 4\n'
+)
 
 
 def train_and_export(name: str, data: Path, folder: Path) -> Path:

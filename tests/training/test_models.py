@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from asmnet.errors import InvalidInputError  # noqa: E402
 from asmnet.schemes import WFLW_98, WFLW_TO_IBUG  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
-from asmnet.training.correction import CorrectedLandmarks  # noqa: E402
+from asmnet.training.correction import CorrectedLandmarks, principal_components  # noqa: E402
 from asmnet.training.count import count_multiply_adds  # noqa: E402
 from asmnet.training.heads import HEADS, MapHead, PixelInPixelHead, SimCCHead  # noqa: E402
 from asmnet.training.models import (  # noqa: E402
@@ -98,6 +98,20 @@ def test_the_lean_trunk_is_small(points):
     assert count_multiply_adds(lean, 112) < 0.65 * count_multiply_adds(wide, 112)
 
 
+def test_a_pose_of_points_is_blind_to_what_else_the_maps_show():
+    torch.manual_seed(0)
+    model = LandmarkNet(68, 112, 0.0, width=0.5, pose="points").eval()
+    torch.nn.init.normal_(model.head.maps.weight)
+    torch.nn.init.normal_(model.pose_head.weight)
+    first, second = torch.rand(2, 3, 112, 112), torch.rand(2, 3, 112, 112)
+    points = model(first)[0]
+    model.head.forward = lambda _: (points, points[:, :, 0])
+    assert torch.equal(model(first)[1], model(second)[1])
+    before = model(first)[1]
+    points = points * torch.tensor([1.0, 0.5])
+    assert not torch.allclose(model(first)[1], before)
+
+
 @pytest.mark.parametrize("head", HEADS)
 def test_every_head_reads_points_that_its_trunk_moves(head):
     torch.manual_seed(0)
@@ -167,6 +181,29 @@ def test_a_correction_moves_points_by_the_shape():
     assert fixed.EXTRAS == ("spread",)
 
 
+def test_a_correction_moves_points_by_the_deepest_map_too():
+    """One component, the first channel of the deepest map: its top left cell moves the first x."""
+    torch.manual_seed(0)
+    net = LandmarkNet(68, 112, 0.0, width=0.5, head="simcc").eval()
+    components = np.zeros((1, 64))
+    components[0, 0] = 1
+    matrix = np.zeros((136 + 49, 136))
+    matrix[136, 0] = 0.5
+    fixed = CorrectedLandmarks(net, matrix, np.zeros(136), components).eval()
+    crops = torch.rand(2, 3, 112, 112)
+    moved = fixed(crops)[0] - net(crops)[0]
+    assert torch.allclose(moved[:, 0, 0], 0.5 * net.features(crops)[2][:, 0, 0, 0], atol=1e-6)
+    moved[:, 0, 0] = 0
+    assert moved.abs().max() == 0
+
+
+def test_principal_components_have_a_variance_of_one():
+    rng = np.random.default_rng(0)
+    maps = np.einsum("kc,nkhw->nchw", rng.normal(size=(3, 8)), rng.normal(size=(20, 3, 7, 7)))
+    cells = np.einsum("kc,nchw->nkhw", principal_components(maps, 3), maps)
+    assert np.cov(cells.transpose(1, 0, 2, 3).reshape(3, -1)) == pytest.approx(np.eye(3), abs=1e-9)
+
+
 def test_a_network_starts_from_a_smaller_one_s_layers():
     torch.manual_seed(0)
     asmnet, whole = ASMNet(MEAN, dropout=0.0), MobileNetV2(MEAN, dropout=0.0)
@@ -194,6 +231,8 @@ def test_a_wrong_model_head_or_size_is_named():
         landmark_model({"model": "landmarknet", "dropout": 0.0, "head": "x"}, MEAN)
     with pytest.raises(InvalidInputError, match=r"trunk: expected one of wide, lean, got 'x'"):
         landmark_model({"model": "landmarknet", "dropout": 0.0, "trunk": "x"}, MEAN)
+    with pytest.raises(InvalidInputError, match=r"pose: expected one of maps and points, .* 'x'"):
+        landmark_model({"model": "landmarknet", "dropout": 0.0, "pose": "x"}, MEAN)
     with pytest.raises(InvalidInputError, match=r"landmarknet, asmnet, .* got 'x'"):
         landmark_model({"model": "x", "dropout": 0.0}, MEAN)
     with pytest.raises(InvalidInputError, match="size: expected a multiple of 16, got 100"):

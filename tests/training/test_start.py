@@ -1,5 +1,7 @@
 """What a landmark network starts from."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,16 +10,18 @@ torch = pytest.importorskip("torch")
 from asmnet.errors import InvalidInputError  # noqa: E402
 from asmnet.image import load_image  # noqa: E402
 from asmnet.session import OnnxSession  # noqa: E402
+from asmnet.training.config import read_config  # noqa: E402
 from asmnet.training.loop import images_to_input  # noqa: E402
-from asmnet.training.models import InvertedResidual, LandmarkNet  # noqa: E402
+from asmnet.training.models import InvertedResidual, LandmarkNet, network  # noqa: E402
 from asmnet.training.start import exported_weights, start_from, start_weights  # noqa: E402
 from asmnet.weights import load_weights  # noqa: E402
 
 LITE = "asmnet-68-lite"
+CONFIG = Path(__file__).parents[2] / "configs" / f"{LITE}.toml"
 
 
-def lite() -> LandmarkNet:
-    return LandmarkNet(68, 112, 0.0, width=0.5)
+def lite() -> torch.nn.Module:
+    return network(read_config(CONFIG))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +54,7 @@ def test_a_file_of_another_network_is_refused(crops):
         )
 
 
-def test_a_config_names_a_file_and_the_layers_to_take(crops, tmp_path):
+def test_a_config_names_a_file_and_the_layers_to_take(crops):
     class Crops(torch.utils.data.Dataset):
         epoch = 0
 
@@ -60,11 +64,7 @@ def test_a_config_names_a_file_and_the_layers_to_take(crops, tmp_path):
         def __getitem__(self, index: int):
             return (torch.from_numpy(crops[index]),)
 
-    config = tmp_path / "lite.toml"
-    config.write_text(
-        'task = "landmarks"\nmodel = "landmarknet"\nwidth = 0.5\ndropout = 0.0\nsize = 112\n'
-    )
-    start = {"start": LITE, "start_config": str(config)}
+    start = {"start": LITE, "start_config": str(CONFIG)}
     everything = start_weights(start, Crops())
     assert everything.keys() == lite().state_dict().keys()
     part = start_weights(start | {"start_layers": ["stem", "stage"]}, Crops())
