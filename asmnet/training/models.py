@@ -137,8 +137,6 @@ class LandmarkModel(nn.Module):
 # Of LandmarkNet's trunks: expansions of the inverted bottlenecks at strides 4, 8 and 16, and the
 # channels that the depths are fused in.
 EXPANSIONS = {"wide": (3, 3, 4), "lean": (2, 2, 3)}
-# What its pose is read off: whether of the pooled maps too, and by how many channels.
-POSES = {"maps and points": (True, 64), "points": (False, 128)}
 FUSED_CHANNELS = {"wide": 64, "lean": 64}
 
 
@@ -164,7 +162,6 @@ class LandmarkNet(LandmarkModel):
         width: float = 1.0,
         head: str = "maps",
         trunk: str = "wide",
-        pose: str = "maps and points",
     ) -> None:
         """Builds the network.
 
@@ -176,7 +173,6 @@ class LandmarkNet(LandmarkModel):
             head: one of :data:`asmnet.training.heads.HEADS`.
             trunk: "lean" has half the multiply-adds of "wide": a plain convolution to stride 4,
                 where an inverted bottleneck is dear, and fewer channels inside the others.
-            pose: what it is read off: "maps and points", or "points" alone, by more channels.
         """
         super().__init__()
         c16, c24, c32, c64, c96, c128 = (
@@ -210,9 +206,8 @@ class LandmarkNet(LandmarkModel):
         self.shortcut = separable(c32, fused, stride=2) if level == 1 else None
         self.head = make_head(points, fused if fuse else c128, size // (4 << level))
         self.dropout = nn.Dropout(dropout)
-        self.pooled_pose, hidden = POSES[pose]
-        self.pose_hidden = nn.Linear(self.pooled_pose * sum(widths) + 2 * points, hidden)
-        self.pose_head = nn.Linear(hidden, 6)
+        self.pose_hidden = nn.Linear(sum(widths) + 2 * points, 64)
+        self.pose_head = nn.Linear(64, 6)
         initialise(self)
         nn.init.normal_(self.pose_head.weight, std=0.01)
         self.pose_head.bias.data = torch.tensor([1.0, 0, 0, 0, 1, 0])  # the frontal pose
@@ -242,12 +237,11 @@ class LandmarkNet(LandmarkModel):
                 fused = fused + self.shortcut(c4)
             fused = smooth(functional.relu(fused))
         landmarks, spread = self.head(fused)
+        # ONNX Runtime reads this from its own layout of the maps, and a mean from a copy of them.
+        pooled = [functional.adaptive_avg_pool2d(c, 1).flatten(1) for c in maps]
         shape = 4 * (landmarks - landmarks.mean(dim=1, keepdim=True)).flatten(1)
-        if self.pooled_pose:
-            # ONNX Runtime reads this from its own layout of the maps, a mean from a copy of them.
-            pooled = [functional.adaptive_avg_pool2d(c, 1).flatten(1) for c in maps]
-            shape = torch.cat([*pooled, shape], dim=1)
-        pose = self.pose_head(functional.relu(self.pose_hidden(self.dropout(shape))))
+        features = self.dropout(torch.cat([*pooled, shape], dim=1))
+        pose = self.pose_head(functional.relu(self.pose_hidden(features)))
         return landmarks, rotation_from_6d(pose.float()), spread
 
 
@@ -453,13 +447,11 @@ def landmark_model(config: dict[str, Any], mean_shape: Tensor) -> LandmarkModel:
         head = config.get("head", "maps")
         if head not in HEADS:
             raise InvalidInputError(f"head: expected one of {', '.join(HEADS)}, got {head!r}")
-        trunk, pose = config.get("trunk", "wide"), config.get("pose", "maps and points")
+        trunk = config.get("trunk", "wide")
         if trunk not in EXPANSIONS:
             raise InvalidInputError(
                 f"trunk: expected one of {', '.join(EXPANSIONS)}, got {trunk!r}"
             )
-        if pose not in POSES:
-            raise InvalidInputError(f"pose: expected one of {', '.join(POSES)}, got {pose!r}")
         return LandmarkNet(
             len(mean_shape),
             config["size"],
@@ -467,7 +459,6 @@ def landmark_model(config: dict[str, Any], mean_shape: Tensor) -> LandmarkModel:
             width=config.get("width", 1.0),
             head=head,
             trunk=trunk,
-            pose=pose,
         )
     if name == "asmnet":
         return ASMNet(mean_shape, dropout)

@@ -98,20 +98,6 @@ def test_the_lean_trunk_is_small(points):
     assert count_multiply_adds(lean, 112) < 0.65 * count_multiply_adds(wide, 112)
 
 
-def test_a_pose_of_points_is_blind_to_what_else_the_maps_show():
-    torch.manual_seed(0)
-    model = LandmarkNet(68, 112, 0.0, width=0.5, pose="points").eval()
-    torch.nn.init.normal_(model.head.maps.weight)
-    torch.nn.init.normal_(model.pose_head.weight)
-    first, second = torch.rand(2, 3, 112, 112), torch.rand(2, 3, 112, 112)
-    points = model(first)[0]
-    model.head.forward = lambda _: (points, points[:, :, 0])
-    assert torch.equal(model(first)[1], model(second)[1])
-    before = model(first)[1]
-    points = points * torch.tensor([1.0, 0.5])
-    assert not torch.allclose(model(first)[1], before)
-
-
 @pytest.mark.parametrize("head", HEADS)
 def test_every_head_reads_points_that_its_trunk_moves(head):
     torch.manual_seed(0)
@@ -231,8 +217,6 @@ def test_a_wrong_model_head_or_size_is_named():
         landmark_model({"model": "landmarknet", "dropout": 0.0, "head": "x"}, MEAN)
     with pytest.raises(InvalidInputError, match=r"trunk: expected one of wide, lean, got 'x'"):
         landmark_model({"model": "landmarknet", "dropout": 0.0, "trunk": "x"}, MEAN)
-    with pytest.raises(InvalidInputError, match=r"pose: expected one of maps and points, .* 'x'"):
-        landmark_model({"model": "landmarknet", "dropout": 0.0, "pose": "x"}, MEAN)
     with pytest.raises(InvalidInputError, match=r"landmarknet, asmnet, .* got 'x'"):
         landmark_model({"model": "x", "dropout": 0.0}, MEAN)
     with pytest.raises(InvalidInputError, match="size: expected a multiple of 16, got 100"):
