@@ -6,6 +6,7 @@ own weights; 68 points may start from 98, and narrow inverted bottlenecks from w
 
 from __future__ import annotations
 
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,20 @@ def exported_weights(content: bytes, model: nn.Module, images: Tensor) -> dict[s
     for node in graph.node:  # weights that are stored as float16
         if node.op_type == "Cast" and node.input[0] in values:
             values[node.output[0]] = values[node.input[0]].float()
-    folded = [node.input for node in graph.node if node.op_type == "Conv"]
+    products = {n.output[0]: n.input[1] for n in graph.node if n.op_type == "MatMul"}
+    for node in graph.node:  # linear layers of maps: a product, which lost its name, and a bias
+        for product, bias in permutations(node.input) if node.op_type == "Add" else ():
+            if bias in values and products.get(product) in values:
+                values[bias.removesuffix("bias") + "weight"] = values[products[product]].T
+    folded = [
+        node.input
+        for node in graph.node
+        # Of the correction (asmnet.training.correction), which is fitted anew.
+        if node.op_type == "Conv" and not node.input[1].endswith("components.weight")
+    ]
+    if not any(node.op_type == "Div" and folded[0][0] in node.output for node in graph.node):
+        # Its first kernels take 0 to 255; before version 0.5 the image was divided.
+        values[folded[0][1]] = values[folded[0][1]] * 255
     convolutions = _in_order(model, images[:1])
     shapes = [tuple(values[inputs[1]].shape) for inputs in folded]
     expected = [tuple(conv.weight.shape) for conv, _ in convolutions]
@@ -154,16 +168,30 @@ def exported_weights(content: bytes, model: nn.Module, images: Tensor) -> dict[s
                 conv.bias.copy_(bias)
             else:
                 hooks.append(norm.register_forward_pre_hook(_measured(bias)))
-        own = model.state_dict()
-        for name, value in values.items():
-            stem = next((k for k in own if name.endswith(f".{k}")), None)
-            if stem is not None and own[stem].shape == value.shape:
-                own[stem].copy_(value)
+        known = {name for layers in convolutions for name in _names(model, layers)}
+        for name, own in model.state_dict().items():
+            if name in known:
+                continue
+            same = (v for k, v in values.items() if k.endswith(f".{name}") and v.shape == own.shape)
+            value = next(same, None)
+            if value is None:
+                raise InvalidInputError(f"expected a file with {name} {tuple(own.shape)}, got none")
+            own.copy_(value)
         model.eval()
         model(images)
     for hook in hooks:
         hook.remove()
     return model.state_dict()
+
+
+def _names(model: nn.Module, layers: tuple[nn.Module | None, ...]) -> list[str]:
+    """The names in a network of what some of its layers hold."""
+    return [
+        f"{name}.{key}"
+        for name, module in model.named_modules()
+        if any(module is layer for layer in layers)
+        for key in module.state_dict()
+    ]
 
 
 def _measured(bias: Tensor) -> Any:

@@ -16,12 +16,9 @@ from asmnet.training.models import InvertedResidual, LandmarkNet, network  # noq
 from asmnet.training.start import exported_weights, start_from, start_weights  # noqa: E402
 from asmnet.weights import load_weights  # noqa: E402
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 LITE = "asmnet-68-lite"
-CONFIG = Path(__file__).parents[2] / "configs" / f"{LITE}.toml"
-
-
-def lite() -> torch.nn.Module:
-    return network(read_config(CONFIG))
+CONFIG = CONFIGS / f"{LITE}.toml"
 
 
 @pytest.fixture(scope="module")
@@ -30,19 +27,23 @@ def crops(photos) -> np.ndarray:
     return np.stack([image[60 + i : 172 + i, 165 + i : 277 + i] for i in range(8)])
 
 
-def test_an_exported_network_can_be_trained_further(crops):
+@pytest.mark.parametrize("name", [LITE, "asmnet-98-lite"])  # whose images and kernels are scaled
+def test_an_exported_network_can_be_trained_further(crops, name):
     """It computes what the file does; batch statistics, as in training, change little."""
     images = images_to_input(torch.from_numpy(crops))
-    weights = exported_weights(load_weights(LITE), lite(), images)
-    model = lite()
+    config = read_config(CONFIGS / f"{name}.toml")
+    weights = exported_weights(load_weights(name), network(config), images)
+    model = network(config)
     model.load_state_dict(weights)
-    session = OnnxSession(LITE, threads=1, providers=None)
-    expected = dict(zip(session.output_names, session.run(crops), strict=True))["rotation"]
+    session = OnnxSession(name, threads=1, providers=None)
+    expected = dict(zip(session.output_names, session.run(crops), strict=True))
     with torch.inference_mode():
         points, rotation, _ = model.eval()(images)
-        assert np.abs(rotation.numpy() - expected).max() < 1e-4
+        assert np.abs(rotation.numpy() - expected["rotation"]).max() < 1e-3
+        # All but the correction of the points, which is no part of the network.
+        assert np.abs(112 * points.numpy() - expected["landmarks"]).mean() < 1.5
         trained = model.train()(images)[0]
-        assert (trained - points).abs().max() * 112 < 0.5
+        assert (trained - points).abs().max() * 112 < 2
 
 
 def test_a_file_of_another_network_is_refused(crops):
@@ -66,7 +67,7 @@ def test_a_config_names_a_file_and_the_layers_to_take(crops):
 
     start = {"start": LITE, "start_config": str(CONFIG)}
     everything = start_weights(start, Crops())
-    assert everything.keys() == lite().state_dict().keys()
+    assert everything.keys() == network(read_config(CONFIG)).state_dict().keys()
     part = start_weights(start | {"start_layers": ["stem", "stage"]}, Crops())
     assert {name.split(".")[0] for name in part} == {"stem", "stage4", "stage8", "stage16"}
     assert all(torch.equal(value, everything[name]) for name, value in part.items())
