@@ -256,6 +256,22 @@ def test_augmented_landmarks_stay_on_their_pixels():
     assert dark < 30
 
 
+def test_a_mixture_takes_the_place_of_the_usual_shares():
+    dark, bright = (
+        landmarks.TrainingFace(
+            np.full((200, 200, 3), value, np.uint8), np.array([[70.0, 70], [130, 130]]), None, None,
+            np.eye(3), np.zeros(4), 0.0, "300w",
+        )
+        for value in (0, 255)
+    )  # fmt: skip
+    for shares, expected in (((0.0, 1.0), {255}), ((1.0, 0.0), {0}), ((0.5, 0.5), {0, 255})):
+        mixture = dict(zip(("300w", "pointing04"), shares, strict=True))
+        dataset = dataset_of(dark, mixture=mixture)
+        dataset.sets["pointing04"] = [bright]
+        rng = np.random.default_rng(0)
+        assert {int(dataset._face(rng).image[0, 0, 0]) for _ in range(20)} == expected
+
+
 def test_mirrored_samples_keep_the_scheme(data):
     rng = np.random.default_rng(0)
     points = np.zeros((68, 2))

@@ -8,6 +8,7 @@ import pytest
 from asmnet import FaceAnalyzer, FaceDetector, FaceLandmarker
 from asmnet.errors import InvalidInputError
 from asmnet.image import load_image
+from asmnet.schemes import WFLW_98, WFLW_TO_IBUG
 from asmnet.training.cli import main
 from asmnet.training.datasets import part_of
 from asmnet.training.teacher import consider, read_labels
@@ -61,6 +62,23 @@ def test_a_mirrored_photo_has_mirrored_labels(photos):
     mirrored = (other * [-1, 1] + [width, 0])[np.array(landmarker.scheme.flip)]
     assert np.abs(mirrored - points).max() < 2  # the boxes differ a little
     assert turned * np.outer([-1, 1, 1], [-1, 1, 1]) == pytest.approx(rotation, abs=0.05)
+
+
+def test_98_points_of_a_teacher_serve_for_68_and_not_the_other_way(unlabelled, tmp_path):
+    files = {98: tmp_path / "98.npz", 68: tmp_path / "68.npz"}
+    for points, file in files.items():
+        weights = f"asmnet-{points}-lite"
+        assert main(["label", weights, "--data", str(unlabelled), "--out", str(file)]) == 0
+    part = part_of(PORTRAITS[0])
+    (all98,) = (
+        f for f in read_labels(files[98], unlabelled, part, WFLW_98) if "006" in f.image.name
+    )
+    (mapped,) = (f for f in read_labels(files[98], unlabelled, part) if "006" in f.image.name)
+    assert all98.landmarks.shape == (98, 2)
+    assert all98.scheme is WFLW_98
+    assert mapped.landmarks == pytest.approx(WFLW_TO_IBUG @ all98.landmarks)
+    with pytest.raises(InvalidInputError, match="expected 98 points, got 68"):
+        read_labels(files[68], unlabelled, part, WFLW_98)
 
 
 def test_a_photo_without_a_face_is_left_out(photos):
