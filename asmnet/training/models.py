@@ -134,10 +134,8 @@ class LandmarkModel(nn.Module):
     EXTRAS: ClassVar[tuple[str, ...]] = ()
 
 
-# Of LandmarkNet's trunks: expansions of the inverted bottlenecks at strides 4, 8 and 16, and the
-# channels that the depths are fused in.
+# Of LandmarkNet's trunks: expansions of the inverted bottlenecks at strides 4, 8 and 16.
 EXPANSIONS = {"wide": (3, 3, 4), "lean": (2, 2, 3)}
-FUSED_CHANNELS = {"wide": 64, "lean": 64}
 
 
 class LandmarkNet(LandmarkModel):
@@ -171,7 +169,7 @@ class LandmarkNet(LandmarkModel):
             dropout: of the pose's features.
             width: factor of all channels, which are then rounded to multiples of 8.
             head: one of :data:`asmnet.training.heads.HEADS`.
-            trunk: "lean" has half the multiply-adds of "wide": a plain convolution to stride 4,
+            trunk: "lean" has fewer multiply-adds than "wide": a plain convolution to stride 4,
                 where an inverted bottleneck is dear, and fewer channels inside the others.
         """
         super().__init__()
