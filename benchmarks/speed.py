@@ -19,7 +19,7 @@ from asmnet.session import OnnxSession
 from asmnet.training.timing import best_ms
 
 PHOTO = Path(__file__).parent.parent / "examples" / "photos" / "astronaut.png"
-NETWORKS = ("asmnet-68", "asmnet-98", "asmnet-98-lite", "asmnet-68-lite", "asmnet-paper-68")
+NETWORKS = ("asmnet-68", "asmnet-98", "asmnet-98-wide", "asmnet-68-lite", "asmnet-paper-68")
 
 
 def calls(yunet: Path | None) -> dict[str, Callable[[], object]]:
@@ -56,7 +56,8 @@ def networks(face_mesh: Path | None) -> dict[str, Callable[[], object]]:
 
 def _onnx(name: str) -> Callable[[], object]:
     session = OnnxSession(name, threads=1, providers=None)
-    crop = np.random.default_rng(0).integers(0, 256, (1, 112, 112, 3), dtype=np.uint8)
+    shape = (1, *(int(side) for side in session.input_shape[1:]))
+    crop = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     return lambda: session.run(crop)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 PAGE = Path(__file__).parent / "accuracy.md"
 MANIFEST = Path(__file__).parent.parent / "weights_manifest.json"
 ORDER = (
-    "asmnet-face", "asmnet-68", "asmnet-98", "asmnet-98-lite", "asmnet-68-lite", "asmnet-paper-68",
+    "asmnet-face", "asmnet-68", "asmnet-98", "asmnet-98-wide", "asmnet-68-lite", "asmnet-paper-68",
     "mobilenetv2-68", "atpn-68",
 )  # fmt: skip
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -20,6 +20,7 @@ class MapHead(nn.Module):
 
     def __init__(self, points: int, channels: int, side: int) -> None:
         super().__init__()
+        self.shape = (-1, points, side**2)
         self.maps = nn.Conv2d(channels, points, 1)
         nn.init.normal_(self.maps.weight, std=0.01)
         self.cells: Tensor
@@ -27,8 +28,9 @@ class MapHead(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Landmarks and spreads."""
-        # One product gives all moments of a map: few small operations matter in so small a net.
-        share = self.maps(features).float().flatten(2).softmax(dim=2)
+        # Few small operations matter in so small a net: a shape that is known beforehand needs no
+        # others to find it, and one product gives all moments of a map.
+        share = self.maps(features).float().reshape(self.shape).softmax(dim=2)
         moments = share @ self.cells
         landmarks = moments[:, :, :2]
         return landmarks, _deviation(moments[:, :, 2] - landmarks.square().sum(dim=2))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -103,16 +105,27 @@ def count_parameters(model: nn.Module) -> int:
 
 
 class InvertedResidual(nn.Module):
-    """MobileNetV2's block: expand, depthwise convolution, linear projection, shortcut."""
+    """MobileNetV2's block: expand, depthwise convolution, linear projection, shortcut.
 
-    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+    ``activation`` is the paper's ReLU6 or plain ReLU, which ONNX Runtime computes within a
+    convolution, where it does ReLU6 after it.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int,
+        expansion: float,
+        activation: type[nn.Module] = nn.ReLU6,
+    ) -> None:
         super().__init__()
-        hidden = inputs * expansion
-        expand = [conv_bn(inputs, hidden), nn.ReLU6(inplace=True)] if expansion > 1 else []
+        hidden = round(inputs * expansion)
+        expand = [conv_bn(inputs, hidden), activation(inplace=True)] if expansion > 1 else []
         self.body = nn.Sequential(
             *expand,
             conv_bn(hidden, hidden, 3, stride, groups=hidden),
-            nn.ReLU6(inplace=True),
+            activation(inplace=True),
             conv_bn(hidden, outputs),
         )
         self.shortcut = stride == 1 and inputs == outputs
@@ -134,8 +147,25 @@ class LandmarkModel(nn.Module):
     EXTRAS: ClassVar[tuple[str, ...]] = ()
 
 
-# Of LandmarkNet's trunks: expansions of the inverted bottlenecks at strides 4, 8 and 16.
-EXPANSIONS = {"wide": (3, 3, 4), "lean": (2, 2, 3)}
+@dataclass(frozen=True)
+class Trunk:
+    """What sets one trunk of :class:`LandmarkNet` apart from another.
+
+    Attributes:
+        expansions: of the inverted bottlenecks at strides 4, 8 and 16, each time of the first one
+            and of the others.
+        activation: of the inverted bottlenecks.
+    """
+
+    expansions: tuple[tuple[float, float], ...]
+    activation: type[nn.Module]
+
+
+# The hidden channels of "quick" are multiples of 16, as ONNX Runtime's fast convolutions need them.
+TRUNKS = {
+    "wide": Trunk(((2, 3), (3, 3), (4, 4)), nn.ReLU6),
+    "quick": Trunk(((2, 2.5), (2.5, 2), (3, 3.5)), nn.ReLU),
+}
 
 
 class LandmarkNet(LandmarkModel):
@@ -169,32 +199,26 @@ class LandmarkNet(LandmarkModel):
             dropout: of the pose's features.
             width: factor of all channels, which are then rounded to multiples of 8.
             head: one of :data:`asmnet.training.heads.HEADS`.
-            trunk: "lean" has fewer multiply-adds than "wide": a plain convolution to stride 4,
-                where an inverted bottleneck is dear, and fewer channels inside the others.
+            trunk: one of :data:`TRUNKS`; "quick" has fewer multiply-adds than "wide".
         """
         super().__init__()
         c16, c24, c32, c64, c96, c128 = (
             max(8, 8 * round(c * width / 8)) for c in (16, 24, 32, 64, 96, 128)
         )
         widths, fused = (c32, c64, c128), c64
-        expand4, expand8, expand16 = EXPANSIONS[trunk]
-        stem: list[nn.Module] = [conv_bn(3, c16, 3, 2), nn.ReLU(inplace=True)]
-        first: nn.Module = conv_bn(c16, c32, 3, 2)
-        if trunk == "wide":
-            stem.append(separable(c16, c24))
-            first = InvertedResidual(c24, c32, 2, 2)
-        self.stem = nn.Sequential(*stem)
+        (first4, expand4), (first8, expand8), (first16, expand16) = TRUNKS[trunk].expansions
+        block = partial(InvertedResidual, activation=TRUNKS[trunk].activation)
+        self.stem = nn.Sequential(conv_bn(3, c16, 3, 2), nn.ReLU(inplace=True), separable(c16, c24))
         self.stage4 = nn.Sequential(
-            first, *(InvertedResidual(c32, c32, 1, expand4) for _ in range(2))
+            block(c24, c32, 2, first4), *(block(c32, c32, 1, expand4) for _ in range(2))
         )
         self.stage8 = nn.Sequential(
-            InvertedResidual(c32, c64, 2, expand8),
-            *(InvertedResidual(c64, c64, 1, expand8) for _ in range(4)),
+            block(c32, c64, 2, first8), *(block(c64, c64, 1, expand8) for _ in range(4))
         )
         self.stage16 = nn.Sequential(
-            InvertedResidual(c64, c96, 2, 4),
-            *(InvertedResidual(c96, c96, 1, expand16) for _ in range(3)),
-            InvertedResidual(c96, c128, 1, expand16),
+            block(c64, c96, 2, first16),
+            *(block(c96, c96, 1, expand16) for _ in range(3)),
+            block(c96, c128, 1, expand16),
         )
         make_head, level = HEADS[head]
         fuse = level < len(widths) - 1
@@ -446,10 +470,8 @@ def landmark_model(config: dict[str, Any], mean_shape: Tensor) -> LandmarkModel:
         if head not in HEADS:
             raise InvalidInputError(f"head: expected one of {', '.join(HEADS)}, got {head!r}")
         trunk = config.get("trunk", "wide")
-        if trunk not in EXPANSIONS:
-            raise InvalidInputError(
-                f"trunk: expected one of {', '.join(EXPANSIONS)}, got {trunk!r}"
-            )
+        if trunk not in TRUNKS:
+            raise InvalidInputError(f"trunk: expected one of {', '.join(TRUNKS)}, got {trunk!r}")
         return LandmarkNet(
             len(mean_shape),
             config["size"],

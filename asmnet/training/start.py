@@ -84,7 +84,8 @@ def _narrowed(weights: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, T
 
 def _exported(config: dict[str, Any], dataset: EpochDataset) -> dict[str, Tensor]:
     samples = [dataset[i][0] for i in range(min(MEASURED_SAMPLES, len(dataset)))]
-    model = network(read_config(Path(config["start_config"])))
+    # Its convolutions do with the crops of this training, which may be smaller than its own.
+    model = network(read_config(Path(config["start_config"])) | {"size": config["size"]})
     return exported_weights(
         load_weights(config["start"]), model, images_to_input(torch.stack(samples))
     )

@@ -58,7 +58,7 @@ CONFIGS = {
     'pose_weight = 4.0\nmodel = "landmarknet"\ncorrection_ridge = 0.05\n',
 }
 CONFIGS["tiny-98"] = CONFIGS["tiny-68"] + (
-    'scheme = "wflw98"\ntrunk = "lean"\nhead = "simcc"\ncorrection_components = 4\n'
+    'scheme = "wflw98"\ntrunk = "quick"\nhead = "simcc"\ncorrection_components = 4\n'
 )
 
 
