@@ -28,8 +28,13 @@ MAX_COORDINATE = 1e6
 # A face is looked at again, in the box and turn that its points show, where these differ much from
 # those of the first crop; but not where next to nothing overlaps, for such points show no face.
 # Chosen on validation photos (docs/accuracy.md).
-GOOD_OVERLAP, LEAST_OVERLAP = 0.75, 0.2
+GOOD_OVERLAP, LEAST_OVERLAP = 0.8, 0.2
 GOOD_TURN = 15.0  # degrees
+
+# Key points may be wrong on a turned face, but the crop then shows hardly any face: such a box is
+# looked at again, turned to either side, and a turn is taken that shows one. Chosen likewise.
+POOR_PRESENCE, GOOD_PRESENCE = 0.5, 0.9
+OTHER_TURNS = (-75.0, 75.0)  # degrees
 
 
 class FaceLandmarker:
@@ -91,7 +96,7 @@ class FaceLandmarker:
 
         Where the points show that a box was far off, or a face turned in the image plane, that face
         is looked at again in a better crop, in a second run. Its presence stays what the given box
-        shows.
+        shows. Where a box shows no face at the turn of its key points, other turns are tried.
 
         Args:
             image: see `asmnet.image.load_image`.
@@ -112,6 +117,8 @@ class FaceLandmarker:
         if not len(boxes):
             return []
         faces = self._look(pixels, boxes, angles)
+        if keypoints is not None:
+            self._turn_lost(pixels, boxes, angles, faces)
         again = {
             i: crop
             for i, (face, angle) in enumerate(zip(faces, angles, strict=True))
@@ -123,6 +130,23 @@ class FaceLandmarker:
             for i, face in zip(again, second, strict=True):
                 faces[i] = replace(face, bbox=faces[i].bbox, presence=faces[i].presence)
         return faces
+
+    def _turn_lost(
+        self, pixels: ImageArray, boxes: FloatArray, angles: list[float], faces: list[Face]
+    ) -> None:
+        """Puts better turned looks at boxes that show no face into ``angles`` and ``faces``."""
+        lost = [
+            i
+            for i, face in enumerate(faces)
+            if face.presence is not None and face.presence < POOR_PRESENCE
+        ]
+        turns = [[angles[i] + turn for i in lost] for turn in OTHER_TURNS] if lost else []
+        for turned in turns:
+            looks = self._look(pixels, boxes[lost], turned)
+            for i, angle, face in zip(lost, turned, looks, strict=True):
+                least = max(GOOD_PRESENCE, faces[i].presence or 0.0)
+                if face.presence is not None and face.presence > least:
+                    angles[i], faces[i] = angle, face
 
     def _look(self, pixels: ImageArray, boxes: FloatArray, angles: Sequence[float]) -> list[Face]:
         """The faces in crops of these boxes, turned upright by these angles in degrees."""

@@ -169,6 +169,33 @@ def test_a_box_that_is_far_off_gets_a_second_look(landmarker, photo, looks):
     assert second.presence < first.presence  # what the given box shows
 
 
+def test_key_points_that_are_wrong_do_not_lose_a_turned_face(landmarker, photo, looks):
+    """A photo turned by 90° whose key points lie as those of an upright face."""
+    (upright,) = landmarker.predict(photo, [BOX])
+    height = photo.shape[0]
+    truth = np.stack([height - upright.landmarks[:, 1], upright.landmarks[:, 0]], axis=-1)
+    turned_photo = np.ascontiguousarray(np.rot90(photo, -1))  # clockwise
+    box = points_box(truth)
+    wrong = upright.scheme.keypoints @ upright.landmarks
+    wrong += (box[:2] + box[2:]) / 2 - wrong.mean(axis=0)
+    looks.clear()
+    (found,) = landmarker.predict(turned_photo, [box], keypoints=[wrong])
+    assert looks[:3] == [1, 1, 1]  # as told, turned to one side and to the other
+    ocular = np.linalg.norm(truth[36] - truth[45])
+    assert np.linalg.norm(found.landmarks - truth, axis=1).mean() / ocular < 0.05
+    assert found.presence > 0.9
+    assert found.bbox == pytest.approx(box)
+    assert abs((found.pose.roll - upright.pose.roll) % 360 - 90) < 10
+
+
+def test_turning_a_box_without_a_face_makes_none(landmarker, photo, looks):
+    beside = np.array([400.0, 20, 500, 120])
+    points = np.array([[430.0, 60], [470, 60], [450, 75], [435, 95], [465, 95]])
+    (face,) = landmarker.predict(photo, [beside], keypoints=[points])
+    assert looks[:3] == [1, 1, 1]
+    assert face.presence < 0.1
+
+
 def test_a_turned_face_gets_a_second_look(landmarker, photo, looks):
     (upright,) = landmarker.predict(photo, [BOX])
     height, width = photo.shape[:2]
