@@ -29,11 +29,9 @@ MEASURED_SAMPLES = 512
 def start_weights(config: dict[str, Any], dataset: EpochDataset) -> dict[str, Tensor]:
     """The weights that a config's ``start`` names.
 
-    It is the folder of a run; or a list of such, whose weights are averaged (as in a model soup,
-    Wortsman et al. 2022: they must have begun alike); or, if there is a ``start_config``, the
-    config of the network in it, the name or path of exported weights, "asmnet-98-wide" for example.
-    Of these weights only layers whose names begin with one of ``start_layers`` are taken, if the
-    config has such.
+    It is the folder of a run; or, if there is a ``start_config``, the config of the network in it,
+    the name or path of exported weights, "asmnet-98-wide" for example. Of these weights only layers
+    whose names begin with one of ``start_layers`` are taken, if the config has such.
 
     Args:
         config: of the training.
@@ -46,12 +44,7 @@ def start_weights(config: dict[str, Any], dataset: EpochDataset) -> dict[str, Te
     if "start_config" in config:
         weights = _exported(config, dataset)
     else:
-        runs = config["start"] if isinstance(config["start"], list) else [config["start"]]
-        several = [average_weights(Path(run)) for run in runs]
-        weights = {
-            name: torch.stack([w[name].float() for w in several]).mean(dim=0).to(value.dtype)
-            for name, value in several[0].items()
-        }
+        weights = average_weights(Path(config["start"]))
     layers = tuple(config.get("start_layers", [""]))
     return {name: value for name, value in weights.items() if name.startswith(layers)}
 

@@ -78,20 +78,6 @@ def test_a_config_names_a_file_and_the_layers_to_take(crops):
     assert torch.equal(smaller["stage8.0.body.0.0.weight"], part["stage8.0.body.0.0.weight"])
 
 
-def test_several_runs_are_averaged(tmp_path):
-    config = {"start": []}
-    for number in (1.0, 4.0):
-        run = tmp_path / str(number)
-        run.mkdir()
-        average = {"module.kernel": torch.full((2,), number), "module.steps": torch.tensor(7)}
-        torch.save({"average": average | {"n_averaged": torch.tensor(9)}}, run / "checkpoint.pt")
-        config["start"].append(str(run))
-    weights = start_weights(config, [])
-    assert weights["kernel"].tolist() == [2.5, 2.5]
-    assert weights["steps"].item() == 7
-    assert weights["steps"].dtype == torch.int64
-
-
 def test_a_narrow_bottleneck_starts_from_the_channels_that_matter():
     """Where half of the hidden channels are constant, the narrow block computes the same."""
     torch.manual_seed(0)
