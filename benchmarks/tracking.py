@@ -195,6 +195,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.one_core:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        cv2.setNumThreads(1)  # its threads are there already, on all cores
     cv2.setNumThreads(1)
     faces = face_photos(options.data, options.split)
     backgrounds = faceless_photos(options.data, options.split)
