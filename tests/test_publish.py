@@ -129,7 +129,7 @@ def test_a_dry_run_writes_the_card_and_calls_nobody(hub, folder, run):
         ):  # fmt: skip
             assert expected in text
     assert "| Pointing'04 09-15, \\|pan\\| >= 75, found % | " in text
-    assert "(n, 112, 112, 3) uint8, RGB 0-255" in text
+    assert "(n, 96, 96, 3) uint8, RGB 0-255" in text
 
 
 def test_folders_that_hold_nothing_to_publish(tmp_path, folder):
