@@ -67,7 +67,7 @@ def test_a_mirrored_photo_has_mirrored_labels(photos):
 def test_98_points_of_a_teacher_serve_for_68_and_not_the_other_way(unlabelled, tmp_path):
     files = {98: tmp_path / "98.npz", 68: tmp_path / "68.npz"}
     for points, file in files.items():
-        weights = f"asmnet-{points}-lite"
+        weights = f"asmnet-{points}"
         assert main(["label", weights, "--data", str(unlabelled), "--out", str(file)]) == 0
     part = part_of(PORTRAITS[0])
     (all98,) = (
