@@ -140,12 +140,14 @@ class FaceLandmarker:
             for i, face in enumerate(faces)
             if face.presence is not None and face.presence < POOR_PRESENCE
         ]
-        turns = [[angles[i] + turn for i in lost] for turn in OTHER_TURNS] if lost else []
-        for turned in turns:
+        if not lost:
+            return
+        told = [angles[i] for i in lost]
+        for turn in OTHER_TURNS:
+            turned = [angle + turn for angle in told]
             looks = self._look(pixels, boxes[lost], turned)
             for i, angle, face in zip(lost, turned, looks, strict=True):
-                least = max(GOOD_PRESENCE, faces[i].presence or 0.0)
-                if face.presence is not None and face.presence > least:
+                if (face.presence or 0.0) > max(GOOD_PRESENCE, faces[i].presence or 0.0):
                     angles[i], faces[i] = angle, face
 
     def _look(self, pixels: ImageArray, boxes: FloatArray, angles: Sequence[float]) -> list[Face]:

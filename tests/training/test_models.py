@@ -91,9 +91,9 @@ def test_heatmap_of_one_point():
 
 @pytest.mark.parametrize("points", [68, 98])
 def test_the_quick_trunk_is_small(points):
-    quick, wide = (LandmarkNet(points, 96, 0.0, trunk=trunk) for trunk in ("quick", "wide"))
+    quick, wide = LandmarkNet(points, 96, 0.0, trunk="quick"), LandmarkNet(points, 112, 0.0)
     assert count_parameters(quick) < count_parameters(wide) < 0.6e6
-    assert count_multiply_adds(quick, 96) < 0.85 * count_multiply_adds(wide, 96)
+    assert count_multiply_adds(quick, 96) < 0.65 * count_multiply_adds(wide, 112)
     # ONNX Runtime is quick at depthwise convolutions of whole blocks of 16 channels.
     blocks = [m for m in quick.modules() if isinstance(m, InvertedResidual)]
     assert {block.body[0][0].out_channels % 16 for block in blocks} == {0}
