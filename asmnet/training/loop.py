@@ -176,6 +176,9 @@ def fit(
                 "schedule": asdict(schedule),
             },
         )
+    if processes > 1:
+        # Its threads, if still there when Python ends, can abort a process that is done.
+        distributed.destroy_process_group()
     average.eval()
     return average.module
 
