@@ -8,6 +8,8 @@ RAY_VENV ?= .venv-ray
 PACKAGE ?= .
 # The CPU build of torch is enough for the tests; choose your own for training.
 TORCH ?= torch
+# These need the training extra.
+TRAINING_TESTS = tests/datasets tests/evaluation tests/training tests/benchmarks
 
 .PHONY: help demo test test-training test-ray docs check format bench clean
 
@@ -33,14 +35,14 @@ demo: $(VENV)/bin/python
 
 test: $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(PACKAGE)[dev]"
-	$(VENV)/bin/pytest --ignore=tests/training
+	$(VENV)/bin/pytest $(TRAINING_TESTS:%=--ignore=%)
 
 $(TRAIN_VENV)/bin/python:
 	$(PYTHON) -m venv $(TRAIN_VENV)
 
 test-training: $(TRAIN_VENV)/bin/python
 	$(TRAIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(TORCH)" "$(PACKAGE)[train,dev]"
-	$(TRAIN_VENV)/bin/pytest tests/training
+	$(TRAIN_VENV)/bin/pytest $(TRAINING_TESTS)
 
 $(RAY_VENV)/bin/python:
 	$(PYTHON) -m venv $(RAY_VENV)

@@ -16,19 +16,19 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 from tqdm import tqdm
-from tracking import draw_dots, mesh_points
+from tracking.mesh import draw_dots, mesh_points
 
 import asmnet
+from asmnet.datasets.records import LabelledFace
+from asmnet.datasets.splits import Split, read_300w
 from asmnet.draw import POINT
+from asmnet.evaluation.landmarks import matching, matching_box, predict
+from asmnet.evaluation.metrics import area_under_curve, failure_rate, nme, residuals
+from asmnet.evaluation.report import COLUMNS as SHEET_COLUMNS
+from asmnet.evaluation.report import face_tile, sheet, write_picture
 from asmnet.geometry import FloatArray, points_box
 from asmnet.image import ImageArray, load_image
 from asmnet.schemes import IBUG_68
-from asmnet.training.datasets import Split, read_300w
-from asmnet.training.evaluate_landmarks import matching, matching_box, predict
-from asmnet.training.labels import LabelledFace
-from asmnet.training.metrics import area_under_curve, failure_rate, nme, residuals
-from asmnet.training.report import COLUMNS as SHEET_COLUMNS
-from asmnet.training.report import face_tile, sheet, write_picture
 from asmnet.weights import load_weights
 
 LABEL_BOX = "the label's"

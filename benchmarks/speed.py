@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 import asmnet
+from asmnet.evaluation.timing import best_ms
 from asmnet.image import load_image
 from asmnet.session import OnnxSession
-from asmnet.training.timing import best_ms
 
 PHOTO = Path(__file__).parent.parent / "examples" / "photos" / "astronaut.png"
 NETWORKS = ("asmnet-68", "asmnet-98", "asmnet-98-wide", "asmnet-68-lite", "asmnet-paper-68")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from fake_hub import FakeHub
+from made_sets import data, data_98  # noqa: F401 - fixtures
 
 import asmnet
 

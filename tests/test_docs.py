@@ -53,7 +53,7 @@ def workspace(photos, tmp_path, monkeypatch):
     # YuNet's file is not in the package: our own detector stands in for it.
     known = dict(weights.manifest())
     known["yunet"] = known["asmnet-face"]
-    monkeypatch.setattr(weights, "manifest", lambda: known)
+    monkeypatch.setattr(weights.cache, "manifest", lambda: known)
     return tmp_path
 
 

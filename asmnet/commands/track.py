@@ -28,8 +28,8 @@ from asmnet.draw import draw_faces
 from asmnet.errors import AsmnetError, InvalidInputError, VideoError
 from asmnet.image import ImageArray
 from asmnet.pool import map_in_order
-from asmnet.smoothing import Smoothing
-from asmnet.tracker import FaceTracker
+from asmnet.tracking.one_euro import Smoothing
+from asmnet.tracking.tracker import FaceTracker
 from asmnet.types import Face
 from asmnet.video import Frame, VideoReader, VideoWriter, show_frame
 

@@ -95,7 +95,7 @@ def run_list(options: argparse.Namespace) -> int:
 def run_download(options: argparse.Namespace) -> int:
     """Fetches each; one that fails does not stop the others."""
     # Imported here because it brings the hub's client, which the other actions do without.
-    from asmnet.hub import download_weights
+    from asmnet.weights.hub import download_weights
 
     failed = False
     for name in options.names:

@@ -135,20 +135,20 @@ def _fit(options: argparse.Namespace) -> int:
     if options.seed is not None:
         schedule = replace(schedule, seed=options.seed)
     if config["task"] == "detection":
-        from asmnet.training.detection import fit_detector
+        from asmnet.training.detection.fit import fit_detector
 
         fit_detector(config, schedule, options.data, folder, resume=options.resume)
     else:
-        from asmnet.training.landmarks import fit_landmarks
+        from asmnet.training.landmarks.fit import fit_landmarks
 
         fit_landmarks(config, schedule, options.data, folder, resume=options.resume)
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
-    from asmnet.training.compress import accuracy, export_float16, export_int8
-    from asmnet.training.export import export
-    from asmnet.training.publish import publish
+    from asmnet.training.export.compress import accuracy, export_float16, export_int8
+    from asmnet.training.export.onnx_file import export
+    from asmnet.training.export.publish import publish
 
     if options.int8 and options.data is None:
         raise InvalidInputError("--int8 needs --data: it is calibrated on training photos")
@@ -173,7 +173,7 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _label(options: argparse.Namespace) -> int:
-    from asmnet.training.teacher import write_labels
+    from asmnet.datasets.pseudo_labels import write_labels
 
     count = write_labels(options.weights, options.data, options.out)
     print(f"{options.out}: {count} faces")
@@ -181,16 +181,16 @@ def _label(options: argparse.Namespace) -> int:
 
 
 def _count(options: argparse.Namespace) -> int:
-    from asmnet.training.count import table
+    from asmnet.training.nets.count import table
 
     print(table({path.stem: read_config(path) for path in options.configs}))
     return 0
 
 
 def _asm(options: argparse.Namespace) -> int:
-    from asmnet.training.asm import ActiveShapeModel, draw_model, telling_shape
-    from asmnet.training.faces import labelled_faces
-    from asmnet.training.landmarks import fit_shape_model, shape_in_frame
+    from asmnet.datasets.faces import labelled_faces
+    from asmnet.training.landmarks.asm import ActiveShapeModel, draw_model, telling_shape
+    from asmnet.training.landmarks.fit import fit_shape_model, shape_in_frame
 
     faces = labelled_faces(options.data, "train")
     if options.model is None:
@@ -204,20 +204,20 @@ def _asm(options: argparse.Namespace) -> int:
 
 
 def _table(options: argparse.Namespace) -> int:
-    from asmnet.training.table import paper_table
+    from asmnet.evaluation.table import paper_table
 
     print(paper_table(options.folder, options.data, options.split))
     return 0
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from asmnet.training import evaluate
+    from asmnet.evaluation import evaluate
 
     return evaluate.run(options)
 
 
 def _face3d(options: argparse.Namespace) -> int:
-    from asmnet.training.face3d import write_face3d
+    from asmnet.datasets.face3d import write_face3d
 
     write_face3d(options.data, options.out)
     print(f"{options.out}: {options.out.stat().st_size} bytes")
@@ -225,7 +225,7 @@ def _face3d(options: argparse.Namespace) -> int:
 
 
 def _publish(options: argparse.Namespace) -> int:
-    from asmnet.training.publish import CARD, publish
+    from asmnet.training.export.publish import CARD, publish
 
     commit = publish(options.folder, options.repo, private=options.private, dry_run=options.dry_run)
     print(f"{options.folder / CARD}: written")

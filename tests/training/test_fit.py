@@ -18,10 +18,11 @@ from asmnet.detector import decode  # noqa: E402
 from asmnet.geometry import CropTransform, points_box  # noqa: E402
 from asmnet.image import crop_image, load_image  # noqa: E402
 from asmnet.schemes import IBUG_68, WFLW_98  # noqa: E402
-from asmnet.training import detection, landmarks  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
+from asmnet.training.detection import fit as detection  # noqa: E402
+from asmnet.training.landmarks import fit as landmarks  # noqa: E402
 from asmnet.training.loop import Schedule, average_weights, fit  # noqa: E402
-from asmnet.training.models import (  # noqa: E402
+from asmnet.training.nets.models import (  # noqa: E402
     ASMNet,
     FaceDetectorNet,
     count_parameters,

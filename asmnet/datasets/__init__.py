@@ -1,0 +1,1 @@
+"""Labelled photos: records, readers, parts, labels by a network. No torch."""

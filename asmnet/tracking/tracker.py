@@ -1,0 +1,354 @@
+"""FaceTracker: the faces of a video, each with a number that stays its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from asmnet.analyzer import check_landmarks, check_max_faces
+from asmnet.detector import FaceDetector, check_score
+from asmnet.errors import InvalidInputError
+from asmnet.geometry import FloatArray, box_iou, points_box
+from asmnet.image import ChannelOrder, ImageArray, ImageSource, load_image
+from asmnet.landmarker import FaceLandmarker
+from asmnet.session import Weights
+from asmnet.tracking.one_euro import PointsFilter, RotationFilter, Smoothing, smoothing_factor
+from asmnet.tracking.shots import Scenes
+from asmnet.types import Face, HeadPose
+
+# Presence that a new face needs, and that a followed one needs: a gap between the two, so that a
+# face near the edge does not come and go.
+NEW_PRESENCE, MIN_PRESENCE = 0.5, 0.3
+# A detection is of the face that is followed there from this overlap on.
+SAME_FACE_IOU = 0.3
+# Points that overlap less than 1 minus this where they were expected have jumped elsewhere.
+MAX_SURPRISE = 0.7
+# Two followed faces that overlap more are one face.
+COLLAPSED_IOU = 0.5
+# A lost face is found again within so many of its sizes of where it was going: so much at once,
+# and so much more for each second, up to the last number.
+REACH, REACH_PER_SECOND, MAX_REACH = 1.0, 1.0, 2.5
+MAX_SIZE_RATIO = 2.0
+# Hz, of the velocity's low-pass filter; seconds, after which a lost face is thought to have slowed.
+VELOCITY_CUTOFF, SLOWING = 3.0, 0.5
+# Pixels: the landmarks of smaller faces are noise.
+MIN_SIDE = 4.0
+
+
+class FaceTracker:
+    """Follows the faces of one stream of frames; make one for each stream.
+
+    Each face gets a number, ``Face.track_id``, counted from 0. The crop of the next frame comes
+    from the last points, so the detector need not run: it does when a face is lost, when there is
+    none, at a cut, and every ``detect_every`` frames to find new ones.
+
+    A face is lost when its presence falls (hidden, turned away, gone out of the frame), and looked
+    for in each frame for ``keep_lost`` seconds: found again near where it was going, it has its
+    old number and a fresh filter. Weights that cannot tell presence lose a face when a run of the
+    detector does not confirm it, so up to ``detect_every`` frames late. At a cut all faces are
+    lost: those of the new scene are new, and old ones have their numbers back when the scene
+    returns in time. Numbers rest on place, motion and size, not on looks.
+
+    Trackers are not for several threads at once, but any number of them may share a loaded
+    detector and landmarker.
+    """
+
+    def __init__(
+        self,
+        *,
+        landmarks: int = 68,
+        max_faces: int | None = None,
+        min_score: float | None = None,
+        smoothing: Smoothing | None = Smoothing(),  # noqa: B008  frozen
+        detect_every: int = 30,
+        keep_lost: float = 3.0,
+        detector: Weights | FaceDetector = "asmnet-face",
+        landmarker: Weights | FaceLandmarker | None = None,
+        threads: int | None = None,
+        providers: Sequence[str] | None = None,
+        download: bool = False,
+    ) -> None:
+        """Loads both networks, unless they are given loaded.
+
+        Args:
+            landmarks: 68 or 98 points; chooses the landmarker "asmnet-68" or "asmnet-98".
+            max_faces: follow only so many at a time, the best first; None follows all.
+            min_score: 0–1, detections below do not begin a face; None is the detector's own.
+            smoothing: of points and rotation over time; None returns what the network says.
+            detect_every: frames from one run of the detector to the next while all faces are
+                followed. Higher costs less; a face that enters is found up to so many later.
+            keep_lost: seconds for which a lost face is looked for and keeps its number.
+            detector: name, ``hf://`` reference or path of the detector's weights, or a loaded
+                detector, for example one that other trackers use as well.
+            landmarker: the same of the landmarker, instead of ``landmarks``.
+            threads: threads of one run; None lets ONNX Runtime choose. This and the next two are
+                for networks that are loaded here.
+            providers: ONNX Runtime's execution providers, best first; None is the CPU.
+            download: fetch weights that are not on this machine; without it nothing touches the
+                network.
+
+        Raises:
+            InvalidInputError: an option out of its range.
+            WeightsError: weights or a provider cannot be used.
+        """
+        check_landmarks(landmarks)
+        check_max_faces(max_faces)
+        if smoothing is not None and not isinstance(smoothing, Smoothing):
+            raise InvalidInputError(f"smoothing: expected Smoothing or None, got {smoothing!r}")
+        if not isinstance(detect_every, int) or detect_every < 1:
+            raise InvalidInputError(f"detect_every: expected a positive int, got {detect_every!r}")
+        if not isinstance(keep_lost, int | float) or not 0 <= keep_lost < np.inf:
+            raise InvalidInputError(f"keep_lost: expected seconds from 0 on, got {keep_lost!r}")
+        self._max_faces = max_faces
+        self._min_score = None if min_score is None else check_score(min_score)
+        self._smoothing = smoothing
+        self._detect_every = detect_every
+        self._keep_lost = keep_lost
+        if not isinstance(detector, FaceDetector):
+            detector = FaceDetector(
+                detector, threads=threads, providers=providers, download=download
+            )
+        if not isinstance(landmarker, FaceLandmarker):
+            landmarker = FaceLandmarker(
+                f"asmnet-{landmarks}" if landmarker is None else landmarker,
+                threads=threads,
+                providers=providers,
+                download=download,
+            )
+        self._detector = detector
+        self._landmarker = landmarker
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all faces and the time, as if the stream began anew; numbers start at 0."""
+        self._next_id = 0
+        self._time = -np.inf
+        self._scenes = Scenes()
+        self._scene = 0
+        self._until_detection = 0
+        self._followed: list[_Track] = []
+        self._lost: list[_Track] = []
+
+    def update(
+        self, frame: ImageSource, timestamp: float, *, channel_order: ChannelOrder = "rgb"
+    ) -> list[Face]:
+        """The faces of the stream's next frame, by their number.
+
+        A face's box is the tight box of its points; its score is of the detection that found it
+        last, or found it at an interval since.
+
+        Args:
+            frame: see `asmnet.image.load_image`.
+            timestamp: seconds, from any origin; more than the last frame's.
+            channel_order: of an array's colours, "rgb" or "bgr".
+
+        Raises:
+            ImageError: the frame cannot be used; the tracker is as before.
+            InvalidInputError: the timestamp is not finite or not above the last one.
+        """
+        pixels = load_image(frame, channel_order=channel_order)
+        number = isinstance(timestamp, int | float | np.integer | np.floating)
+        if not number or not self._time < timestamp < np.inf:
+            raise InvalidInputError(
+                f"timestamp: expected finite seconds above {self._time}, got {timestamp!r}"
+            )
+        step, self._time = float(timestamp) - self._time, float(timestamp)
+        scene = self._scenes.number(pixels)
+        if scene != self._scene:
+            self._scene, self._until_detection = scene, 0
+            self._lose(self._followed)
+        self._follow(pixels, step)
+        self._lost = [t for t in self._lost if timestamp - t.seen <= self._keep_lost]
+        missed = any(track.scene == scene for track in self._lost)
+        if missed or not self._followed or self._until_detection <= 0:
+            self._detect(pixels)
+            self._until_detection = self._detect_every
+        self._until_detection -= 1
+        self._followed.sort(key=lambda track: track.id)
+        return [track.face for track in self._followed]
+
+    def _follow(self, pixels: ImageArray, step: float) -> None:
+        """Places the points of the followed faces anew; those that are not there are lost."""
+        tracks = self._followed
+        shifts = [track.shift(step) for track in tracks]
+        expected = [
+            track.face.bbox + np.tile(s, 2) for track, s in zip(tracks, shifts, strict=True)
+        ]
+        keypoints = [track.keypoints + s for track, s in zip(tracks, shifts, strict=True)]
+        faces = self._predict(pixels, expected, keypoints)
+        surprises = 1 - np.diag(box_iou(_stack(expected), _boxes(faces)))
+        gone = []
+        for track, face, surprise in zip(tracks, faces, surprises, strict=True):
+            if _is_there(face, pixels, MIN_PRESENCE) and surprise < MAX_SURPRISE:
+                track.move(face, step, self._time)
+                track.surprise = surprise
+            else:
+                gone.append(track)
+        self._lose(gone)
+        self._lose(self._collapsed())
+
+    def _collapsed(self) -> list[_Track]:
+        """Of followed faces that have become one, those that were less expected there."""
+        tracks = sorted(self._followed, key=lambda track: track.surprise)
+        overlaps = box_iou(*(2 * [_boxes([track.face for track in tracks])]))
+        return [track for i, track in enumerate(tracks) if (overlaps[i, :i] > COLLAPSED_IOU).any()]
+
+    def _lose(self, tracks: list[_Track]) -> None:
+        self._followed = [track for track in self._followed if track not in tracks]
+        self._lost = self._lost + tracks
+
+    def _detect(self, pixels: ImageArray) -> None:
+        """Confirms faces that are followed, finds lost ones again, begins new ones."""
+        found = self._detector.detect(pixels, min_score=self._min_score)
+        followed = _boxes([track.face for track in self._followed])
+        confirmed = _match(box_iou(followed, _stack([d.bbox for d in found])), SAME_FACE_IOU)
+        for i, j in confirmed.items():
+            self._followed[i].score = found[j].score
+        self._lose(
+            [
+                track
+                for i, track in enumerate(self._followed)
+                if track.face.presence is None and i not in confirmed
+            ]
+        )
+        found = [d for j, d in enumerate(found) if j not in confirmed.values()]
+        faces = self._predict(pixels, [d.bbox for d in found], [d.keypoints for d in found])
+        # A detection beside a followed face may turn out to be the same one.
+        taken = box_iou(_boxes(faces), _boxes([track.face for track in self._followed]))
+        self._begin(
+            [
+                replace(face, score=detection.score)
+                for face, detection, overlaps in zip(faces, found, taken, strict=True)
+                if _is_there(face, pixels, NEW_PRESENCE) and not (overlaps > COLLAPSED_IOU).any()
+            ]
+        )
+
+    def _begin(self, faces: list[Face]) -> None:
+        """Follows found faces: lost ones by their old numbers, and new ones, best score first."""
+        lost = [track for track in self._lost if track.scene == self._scene]
+        nearness = [[track.nearness(face, self._time) for track in lost] for face in faces]
+        owners = _match(np.array(nearness).reshape(len(faces), len(lost)), 0.0)
+        for i in sorted(range(len(faces)), key=lambda i: i not in owners):
+            if self._max_faces is not None and len(self._followed) >= self._max_faces:
+                break
+            if i in owners:
+                track = lost[owners[i]]
+                self._lost.remove(track)
+            else:
+                track = _Track(self._next_id, self._smoothing)
+                self._next_id += 1
+            track.start(faces[i], self._scene, self._time)
+            self._followed.append(track)
+
+    def _predict(
+        self, pixels: ImageArray, boxes: Sequence[FloatArray], keypoints: Sequence[FloatArray]
+    ) -> list[Face]:
+        """The faces in boxes, with the tight boxes of their points."""
+        faces = self._landmarker.predict(pixels, np.array(boxes), keypoints=np.array(keypoints))
+        return [replace(face, bbox=points_box(face.landmarks)) for face in faces]
+
+
+class _Track:
+    """A face with a number: followed, or lost since it was last seen.
+
+    Attributes:
+        id: its number.
+        face: as it was returned last.
+        score: of the detection that found or confirmed it last.
+        scene: where it was seen last.
+        seen: when, in seconds.
+        velocity: (2,) of its centre, pixels a second.
+        surprise: 0–1, how little its points overlapped where they were expected.
+    """
+
+    def __init__(self, number: int, smoothing: Smoothing | None) -> None:
+        self.id = number
+        self._smoothing = smoothing
+
+    def start(self, face: Face, scene: int, time: float) -> None:
+        """Begins to follow a face that the detector has found; nothing of before counts."""
+        self._points = self._rotation = None
+        if self._smoothing is not None:
+            self._points = PointsFilter(self._smoothing, face.scheme)
+            self._rotation = RotationFilter(self._smoothing)
+        self.score, self.scene, self.seen = face.score, scene, time
+        self.velocity, self.surprise = np.zeros(2), 0.0
+        self.face = self._smoothed(face, 1.0)
+
+    def move(self, face: Face, step: float, time: float) -> None:
+        """Takes the face of the next frame, ``step`` seconds later."""
+        face = self._smoothed(face, step)
+        velocity = (_centre(face) - _centre(self.face)) / step
+        self.velocity += smoothing_factor(VELOCITY_CUTOFF, step) * (velocity - self.velocity)
+        self.face, self.seen = face, time
+
+    def _smoothed(self, face: Face, step: float) -> Face:
+        points, pose = face.landmarks, face.pose
+        if self._points is not None and self._rotation is not None:
+            points = self._points(points, step, face.confidence).astype(np.float32)
+            pose = HeadPose.from_rotation(self._rotation(pose.rotation, step))
+        return replace(
+            face,
+            bbox=points_box(points),
+            score=self.score,
+            landmarks=points,
+            pose=pose,
+            track_id=self.id,
+        )
+
+    @property
+    def keypoints(self) -> FloatArray:
+        """(5, 2), those of the detector."""
+        return np.asarray(self.face.scheme.keypoints @ self.face.landmarks)
+
+    def shift(self, seconds: float) -> FloatArray:
+        """(2,) pixels by which it is expected to go on: no face keeps its speed for long."""
+        return np.asarray(self.velocity * SLOWING * (1 - np.exp(-seconds / SLOWING)))
+
+    def nearness(self, face: Face, time: float) -> float:
+        """1 where the lost face is expected by now, 0 out of its reach or at another size."""
+        away = time - self.seen
+        expected = _centre(self.face) + self.shift(away)
+        size, other = _size(self.face), _size(face)
+        if max(size, other) > MAX_SIZE_RATIO * min(size, other):
+            return 0.0
+        reach = size * min(REACH + REACH_PER_SECOND * away, MAX_REACH)
+        return max(0.0, 1 - float(np.linalg.norm(_centre(face) - expected)) / reach)
+
+
+def _is_there(face: Face, pixels: ImageArray, min_presence: float) -> bool:
+    """Whether a face is where its points are: inside of the frame, large enough, and present."""
+    height, width = pixels.shape[:2]
+    x, y = _centre(face)
+    inside = 0 <= x <= width and 0 <= y <= height and _size(face) >= MIN_SIDE
+    return bool(inside and (face.presence is None or face.presence >= min_presence))
+
+
+def _match(values: FloatArray, least: float) -> dict[int, int]:
+    """Greedy pairs of rows and columns, highest value first, each above ``least``."""
+    pairs: dict[int, int] = {}
+    values = values.copy()
+    while values.size and values.max() > least:
+        row, column = np.unravel_index(values.argmax(), values.shape)
+        pairs[int(row)] = int(column)
+        values[row], values[:, column] = least, least
+    return pairs
+
+
+def _boxes(faces: list[Face]) -> FloatArray:
+    return _stack([face.bbox for face in faces])
+
+
+def _stack(boxes: Sequence[FloatArray]) -> FloatArray:
+    return np.array(boxes, dtype=np.float64).reshape(-1, 4)
+
+
+def _centre(face: Face) -> FloatArray:
+    """(2,) mean of the points: a mouth that opens moves it less than the middle of the box."""
+    return np.asarray(face.landmarks.mean(axis=0, dtype=np.float64))
+
+
+def _size(face: Face) -> float:
+    return float((face.bbox[2:] - face.bbox[:2]).max())

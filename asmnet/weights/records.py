@@ -1,0 +1,229 @@
+"""Which weights exist: the records of a manifest, and where their files lie on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from asmnet.errors import ChecksumError, WeightsError
+
+PACKAGE = Path(__file__).parents[1]
+MANIFEST = "weights_manifest.json"
+SCHEMA_VERSION = 1
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_NAME = re.compile(r"[\w.-]+", re.ASCII)
+_FIELDS: Mapping[str, tuple[type, ...]] = {
+    "name": (str,),
+    "task": (str,),
+    "file": (str,),
+    "sha256": (str,),
+    "bytes": (int,),
+    "input": (dict,),
+    "scheme": (str, type(None)),
+    "parameters": (int,),
+    "license": (str,),
+    "training_data": (list,),
+    "training_config": (str, type(None)),
+    "metrics": (dict,),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A repository of a hub at one commit.
+
+    Attributes:
+        repo: "org/name".
+        revision: the full commit, 40 hexadecimal digits.
+    """
+
+    repo: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class WeightsRecord:
+    """One entry of a ``weights_manifest.json``.
+
+    Attributes:
+        name: what the API calls it, for example "asmnet-68".
+        task: "detection" or "landmarks".
+        file: path relative to the package, or to the repository of ``source``.
+        sha256: of the file, hexadecimal.
+        bytes: size of the file.
+        input: "name", "shape" and "dtype" of the network's input.
+        scheme: name of the landmark layout; None for a detector.
+        parameters: number of trained parameters.
+        license: of the weights, as distinct from the code's.
+        training_data: sets that the weights were trained on.
+        training_config: file in the repository that made them; None for weights made elsewhere.
+        metrics: measured figures, each with "value" and the "command" that prints it.
+        source: where to download the file; None for bundled weights.
+    """
+
+    name: str
+    task: str
+    file: str
+    sha256: str
+    bytes: int
+    input: Mapping[str, Any]
+    scheme: str | None
+    parameters: int
+    license: str
+    training_data: tuple[str, ...]
+    training_config: str | None
+    metrics: Mapping[str, Any]
+    source: Source | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies on this machine, if it is there."""
+        if self.source is None:
+            return PACKAGE / self.file
+        return cache_folder() / f"{self.sha256}.onnx"
+
+
+def cache_folder() -> Path:
+    """Where downloaded weights lie: ``ASMNET_CACHE``, or the platform's usual place."""
+    chosen = os.environ.get("ASMNET_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "asmnet"
+
+
+@cache
+def manifest() -> Mapping[str, WeightsRecord]:
+    """The weights that the package knows by name: bundled ones, and ones to download."""
+    path = PACKAGE / MANIFEST
+    return parse_manifest(path.read_text(encoding="utf-8"), str(path))
+
+
+def parse_manifest(
+    content: str, origin: str, source: Source | None = None
+) -> dict[str, WeightsRecord]:
+    """The records of a manifest by name.
+
+    Args:
+        content: the JSON text. Fields that this version does not know are ignored.
+        origin: where it came from, for messages.
+        source: the repository that records without a source of their own belong to.
+
+    Raises:
+        WeightsError: no JSON, another schema version, a field that is missing or of a wrong type,
+            or a file outside of the manifest's folder.
+    """
+    try:
+        document = json.loads(content)
+    except ValueError as error:
+        raise WeightsError(f"{origin}: expected a weights manifest in JSON: {error}") from error
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version != SCHEMA_VERSION or not isinstance(document.get("weights"), list):
+        raise WeightsError(
+            f"{origin}: expected a list of weights with schema_version {SCHEMA_VERSION}, got "
+            f"schema_version {version!r}. A newer one needs a newer asmnet"
+        )
+    records: dict[str, WeightsRecord] = {}
+    for number, entry in enumerate(document["weights"]):
+        record = _parse_record(entry, f"{origin}: weights[{number}]", source)
+        if record.name in records:
+            raise WeightsError(f"{origin}: expected one record named {record.name!r}, got two")
+        records[record.name] = record
+    return records
+
+
+def _parse_record(entry: Any, origin: str, source: Source | None) -> WeightsRecord:
+    if not isinstance(entry, dict):
+        raise WeightsError(f"{origin}: expected a record, got {entry!r}")
+    for field, types in _FIELDS.items():
+        if not isinstance(entry.get(field, ...), types):
+            names = " or ".join(t.__name__ for t in types)
+            got = repr(entry[field]) if field in entry else "none"
+            raise WeightsError(f"{origin}: {field}: expected {names}, got {got}")
+    # The name ends up in commands and the file in URLs: neither may leave its place.
+    file = PurePosixPath(entry["file"])
+    good = {
+        "name": _NAME.fullmatch(entry["name"]),
+        "sha256": _SHA256.fullmatch(entry["sha256"]),
+        "file": not file.is_absolute() and ".." not in file.parts and not set("\\:") & {*str(file)},
+        "metrics": all(
+            isinstance(figure, dict) and isinstance(figure.get("value"), int | float)
+            for figure in entry["metrics"].values()
+        ),
+    }
+    for field, is_good in good.items():
+        if not is_good:
+            raise WeightsError(f"{origin}: {field}: not usable: {entry[field]!r}")
+    own = entry.get("source")
+    if own is not None:
+        source = _parse_source(own, origin)
+    fields = {field: entry[field] for field in _FIELDS}
+    return WeightsRecord(
+        **{**fields, "training_data": tuple(entry["training_data"]), "source": source}
+    )
+
+
+def _parse_source(entry: Any, origin: str) -> Source:
+    repo, revision = (
+        (entry.get("repo"), entry.get("revision")) if isinstance(entry, dict) else (None, None)
+    )
+    if not isinstance(repo, str) or not COMMIT.fullmatch(str(revision)):
+        raise WeightsError(f"{origin}: source: expected repo and a full commit, got {entry!r}")
+    return Source(repo, str(revision))
+
+
+def check_content(record: WeightsRecord, content: bytes, origin: str, advice: str) -> None:
+    """Compares a file's content with its record.
+
+    Raises:
+        ChecksumError: they differ; the message starts with ``origin`` and ends with ``advice``.
+    """
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != record.sha256:
+        raise ChecksumError(
+            f"{origin}: expected sha256 {record.sha256} ({record.bytes} bytes), got {digest} "
+            f"({len(content)} bytes). {advice}"
+        )
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """All records as plain JSON."""
+    return list(_read(path)["weights"])
+
+
+def read_record(path: Path, name: str) -> dict[str, Any]:
+    """The record of that name as plain JSON; KeyError without one."""
+    for record in read_records(path):
+        if record["name"] == name:
+            return record
+    raise KeyError(name)
+
+
+def write_record(record: dict[str, Any], path: Path) -> None:
+    """Puts a record into a manifest, in place of the older one of that name."""
+    content: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "weights": []}
+    if path.exists():
+        content = _read(path)
+    others = [r for r in content["weights"] if r["name"] != record["name"]]
+    content["weights"] = sorted([*others, record], key=lambda r: str(r["name"]))
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content

@@ -1,0 +1,1 @@
+"""The tracking benchmark: `python -m benchmarks.tracking`."""

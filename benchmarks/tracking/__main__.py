@@ -1,0 +1,369 @@
+"""Following faces through videos with exact labels: ``python -m benchmarks.tracking --data DATA``.
+
+The videos are made from 300W's labelled photos (`clips.py`); the systems
+take turns scene by scene on the very same frames. docs/tracking.md says what the figures mean.
+``--mediapipe`` puts MediaPipe's face mesh beside ours (``pip install "asmnet[bench]"``);
+``--hour`` watches the memory instead.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+import asmnet
+from asmnet.evaluation.report import write_picture
+from asmnet.geometry import FloatArray
+from asmnet.image import ImageArray, ImageSource
+
+from . import metrics
+from .clips import (
+    FPS,
+    SCENES,
+    Scene,
+    VideoFrame,
+    face_photos,
+    faceless_photos,
+    make_scenes,
+)
+from .mesh import draw_dots, mesh_points
+from .metrics import Followed, TrackedFace
+
+GROUPS = {
+    "resting": ("still", "light", "compression"),
+    "moving": ("pan", "zoom", "turn", "shake"),
+    "fast": ("fast",),
+    "covered, cut": ("occluder", "cut"),
+    "two people": ("crossing", "enter"),
+    "nobody": ("empty",),
+    "all": SCENES,
+}
+TRACKING, BASELINE = "tracking", "detection on every frame"
+
+
+Step = Callable[[ImageArray, float], list[TrackedFace]]
+
+
+class System(Protocol):
+    """What is measured. ``detections`` counts the detector's runs; None where nobody can tell."""
+
+    name: str
+    detections: int | None
+
+    def start(self, at_once: int) -> Step:
+        """Begins a new video with at most so many faces in a frame."""
+
+
+class CountingDetector(asmnet.FaceDetector):
+    """Our detector, which counts its runs."""
+
+    calls = 0
+
+    def detect(self, image: ImageSource, **options: Any) -> list[asmnet.Detection]:
+        """See `asmnet.FaceDetector.detect`."""
+        self.calls += 1
+        return super().detect(image, **options)
+
+
+class Tracking:
+    """`asmnet.FaceTracker`."""
+
+    def __init__(self, name: str, landmarker: str = "asmnet-68", **options: Any) -> None:
+        self.name = name
+        self._options = options
+        self._detector = CountingDetector(threads=1)
+        self._landmarker = asmnet.FaceLandmarker(landmarker, threads=1)
+
+    @property
+    def detections(self) -> int:
+        """Runs of the detector so far."""
+        return self._detector.calls
+
+    def start(self, at_once: int) -> Step:
+        """Begins a new video."""
+        tracker = asmnet.FaceTracker(
+            detector=self._detector,
+            landmarker=self._landmarker,
+            max_faces=at_once,
+            **self._options,
+        )
+        return lambda image, seconds: [
+            TrackedFace(face.landmarks, face.track_id) for face in tracker.update(image, seconds)
+        ]
+
+
+class Detection:
+    """`asmnet.FaceAnalyzer` on each frame by itself."""
+
+    name = BASELINE
+
+    def __init__(self) -> None:
+        self.detections = 0
+        self._analyzer = asmnet.FaceAnalyzer(threads=1)
+
+    def start(self, at_once: int) -> Step:
+        """Begins a new video, which is all the same to it."""
+
+        def step(image: ImageArray, _: float) -> list[TrackedFace]:
+            self.detections += 1
+            faces = self._analyzer.detect(image, max_faces=at_once)
+            return [TrackedFace(face.landmarks, None) for face in faces]
+
+        return step
+
+
+class MediaPipe:
+    """MediaPipe's face mesh in its tracking mode: the detector runs when faces are missing."""
+
+    name = "MediaPipe, tracking"
+    detections = None
+
+    def __init__(self) -> None:
+        self._mesh: Any = None
+
+    def start(self, at_once: int) -> Step:
+        """Begins a new video."""
+        from mediapipe.python.solutions.face_mesh import FaceMesh
+
+        if self._mesh is not None:
+            self._mesh.close()
+        self._mesh = mesh = FaceMesh(
+            static_image_mode=False, max_num_faces=at_once, refine_landmarks=False
+        )
+
+        def step(image: ImageArray, _: float) -> list[TrackedFace]:
+            size = image.shape[1::-1]
+            found = mesh.process(image).multi_face_landmarks or []
+            return [TrackedFace(mesh_points(face.landmark) * size, None) for face in found]
+
+        return step
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One system on one scene: what it said, and what it cost, by frame."""
+
+    scene: Scene
+    followed: Followed
+    wall: FloatArray
+    cpu: FloatArray
+    detections: int | None
+
+
+Trials = Mapping[str, Sequence[Trial]]
+
+
+def main() -> None:
+    """Prints a row for each group of scenes and each system."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.tracking",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with 300w, backgrounds")
+    parser.add_argument("--split", choices=("val", "test"), default="val")
+    parser.add_argument("--photos", type=int, default=10, help="of which videos are made")
+    parser.add_argument("--scenes", nargs="+", choices=SCENES, default=SCENES)
+    parser.add_argument("--mediapipe", action="store_true", help="MediaPipe too")
+    parser.add_argument("--one-core", action="store_true", help="keep to one core (Linux)")
+    parser.add_argument("--json", type=Path, help="write all figures, for each scene too")
+    parser.add_argument("--sheet", type=Path, help="PNG of frames, truth and predictions")
+    parser.add_argument(
+        "--hour", type=int, nargs="?", const=3600 * FPS, metavar="FRAMES",
+        help="only follow so many frames (an hour) and print the memory in use",
+    )  # fmt: skip
+    options = parser.parse_args()
+    if options.one_core:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        cv2.setNumThreads(1)  # its threads are there already, on all cores
+    cv2.setNumThreads(1)
+    faces = face_photos(options.data, options.split)
+    backgrounds = faceless_photos(options.data, options.split)
+    if options.hour is not None:
+        _hour(make_scenes(faces, backgrounds, 0), options.hour)
+        return
+    systems: list[System] = [
+        Tracking(TRACKING), Tracking(f"{TRACKING}, not smoothed", smoothing=None),
+        Tracking(f"{TRACKING}, asmnet-68-lite", landmarker="asmnet-68-lite"), Detection(),
+        *([MediaPipe()] if options.mediapipe else []),
+    ]  # fmt: skip
+    trials: dict[str, list[Trial]] = defaultdict(list)
+    rows = []
+    chosen = np.linspace(0, len(faces) - 1, min(options.photos, len(faces))).round().astype(int)
+    for number, index in enumerate(chosen):
+        print(f"photo {number + 1} of {len(chosen)}", file=sys.stderr)
+        for scene in make_scenes(faces, backgrounds, int(index)):
+            if scene.name not in options.scenes:
+                continue
+            frames = list(scene.frames())
+            said = {}
+            for system in systems:
+                trial, said[system.name] = _run(system, scene, frames)
+                trials[system.name].append(trial)
+            if number == 0:
+                rows.append(_sheet_row(frames, said))
+    figures = _figures(trials)
+    print(_markdown({name: figures[name] for name in GROUPS if name in figures}))
+    if options.json is not None:
+        text = json.dumps({"split": options.split, "photos": len(chosen), "figures": figures})
+        options.json.write_text(text + "\n", encoding="utf-8")
+    if options.sheet is not None:
+        write_picture(options.sheet, np.vstack(rows))
+
+
+def _run(
+    system: System, scene: Scene, frames: Sequence[VideoFrame]
+) -> tuple[Trial, list[list[TrackedFace]]]:
+    step = system.start(max(scene.at_once, 1))
+    before = system.detections
+    said, times = [], []
+    for frame in frames:
+        started = time.perf_counter(), time.process_time()
+        said.append(step(frame.image, frame.seconds))
+        times.append((time.perf_counter() - started[0], time.process_time() - started[1]))
+    # The first frame is left out: there networks allocate.
+    wall, cpu = 1000 * np.array(times[1:]).T
+    followed = metrics.follow([frame.faces for frame in frames], said, scene.people)
+    detections = None if before is None else system.detections - before
+    return Trial(scene, followed, wall, cpu, detections), said
+
+
+def _figures(trials: Trials) -> dict[str, dict[str, dict[str, float]]]:
+    """Figures by group or scene, system and name; those that cannot be given are left out."""
+    offsets = {name: _mean_offset(t.followed for t in each) for name, each in trials.items()}
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    for group, names in (GROUPS | {name: (name,) for name in SCENES}).items():
+        for system, each in trials.items():
+            picked = [i for i, trial in enumerate(each) if trial.scene.name in names]
+            if picked:
+                values = _summary(
+                    [each[i] for i in picked],
+                    [trials[BASELINE][i] for i in picked],
+                    offsets[system],
+                )
+                figures.setdefault(group, {})[system] = {
+                    name: float(value) for name, value in values.items() if np.isfinite(value)
+                }
+    return figures
+
+
+def _mean_offset(followed: Iterable[Followed]) -> FloatArray:
+    """(68, 2): where a system puts each point relative to the labels, on average."""
+    each = np.concatenate([metrics.residuals(f).reshape(-1, 68, 2) for f in followed])
+    found = each[~np.isnan(each[:, 0, 0])]
+    return found.mean(axis=0) if len(found) else np.zeros((68, 2))
+
+
+def _summary(
+    trials: Sequence[Trial], baseline: Sequence[Trial], offset: FloatArray
+) -> dict[str, float]:
+    each = [trial.followed for trial in trials]
+    frames = sum(len(f.false) for f in each)
+    visible = sum(int(f.visible.sum()) for f in each)
+    errors = _joined(metrics.frame_errors(f) for f in each)
+    reference = _joined(metrics.frame_errors(trial.followed) for trial in baseline)
+    both = ~np.isnan(errors) & ~np.isnan(reference)
+    spreads = [metrics.spread(trial.followed) for trial in trials if trial.scene.still]
+    lags = [metrics.lag(trial.followed) for trial in trials if trial.scene.name == "fast"]
+    values = {
+        "NME %": _mean(errors),
+        "NME without mean offset %": _mean(_joined(metrics.frame_errors(f, offset) for f in each)),
+        "NME of detection's": _mean(errors[both]) / _mean(reference[both]),
+        "flicker %": _mean(_joined(metrics.flicker(f) for f in each)),
+        "spread %": _mean(_joined(spreads)),
+        "lag frames": _mean(_joined(lags)),
+    }
+    if any((f.tracks >= 0).any() for f in each):
+        values["id switches"] = sum(metrics.id_switches(f) for f in each)
+        values["shared ids"] = sum(metrics.shared_ids(f) for f in each)
+    if visible:
+        values["lost %"] = 100 * (1 - sum(int(f.found.sum()) for f in each) / visible)
+        values["found after, most"] = max(max(metrics.frames_to_find(f), default=0) for f in each)
+    values["false per 100"] = 100 * sum(int(f.false.sum()) for f in each) / frames
+    runs = [trial.detections for trial in trials if trial.detections is not None]
+    if runs:
+        values["detector ran %"] = 100 * sum(runs) / frames
+    wall, cpu = (np.concatenate([getattr(t, kind) for t in trials]) for kind in ("wall", "cpu"))
+    reference_cpu = np.concatenate([t.cpu for t in baseline]).mean()
+    return values | {
+        "ms median": np.median(wall), "ms mean": wall.mean(), "CPU ms mean": cpu.mean(),
+        "CPU of detection's": cpu.mean() / reference_cpu,
+    }  # fmt: skip
+
+
+def _joined(parts: Iterable[FloatArray]) -> FloatArray:
+    return np.concatenate([np.zeros(0), *(part.ravel() for part in parts)])
+
+
+def _mean(values: FloatArray) -> float:
+    """The mean of the numbers among the values; NaN when there is none."""
+    values = values[~np.isnan(values)]
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _markdown(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    names = list(dict.fromkeys(name for values in figures["all"].values() for name in values))
+    lines = ["| scenes | system | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
+    for group, systems in figures.items():
+        for system, values in systems.items():
+            cells = [_cell(name, values) for name in names]
+            lines.append(f"| {group} | {system} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(name: str, values: Mapping[str, float]) -> str:
+    if name not in values:
+        return "–"
+    whole = name in {"id switches", "shared ids", "found after, most"}
+    return f"{values[name]:.0f}" if whole else f"{values[name]:.2f}"
+
+
+# RGB: the truth, and the systems that are drawn over it.
+VISIBLE, COVERED = (255, 60, 60), (120, 120, 120)
+DRAWN = {TRACKING: (0, 230, 120), MediaPipe.name: (70, 160, 255)}
+
+
+def _sheet_row(
+    frames: Sequence[VideoFrame], said: Mapping[str, Sequence[Sequence[TrackedFace]]]
+) -> ImageArray:
+    """Eight frames, half as large: truth red (covered: grey), tracking green, MediaPipe blue."""
+    tiles = []
+    for t in np.linspace(2, len(frames) - 3, 8).astype(int):
+        tile = frames[t].image.copy()
+        for face in frames[t].faces:
+            draw_dots(tile, face.landmarks, VISIBLE if face.visible else COVERED, 2.5)
+        for name, colour in DRAWN.items():
+            for face in said[name][t] if name in said else ():
+                draw_dots(tile, face.landmarks, colour, 1.5)
+        tiles.append(cv2.resize(tile, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    return np.hstack(tiles)
+
+
+def _hour(scenes: Sequence[Scene], count: int) -> None:
+    """Follows two crossing people for ``count`` frames and prints the memory in use (Linux)."""
+    scene = next(scene for scene in scenes if scene.name == "crossing")
+    images = [frame.image for frame in scene.frames()]
+    tracker = asmnet.FaceTracker(threads=1)
+    for t in range(count):
+        tracker.update(images[t % len(images)], t / FPS)
+        # The first loop is left out: buffers and caches are filled there.
+        if t in (len(images), count // 2, count - 1):
+            print(f"frame {t}: {_resident_mb():.1f} MB resident", flush=True)
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+if __name__ == "__main__":
+    main()

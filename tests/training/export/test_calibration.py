@@ -1,0 +1,74 @@
+"""Spreads to probabilities."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from asmnet.datasets.records import LabelError  # noqa: E402
+from asmnet.evaluation.robustness import Reliability, roc_area  # noqa: E402
+from asmnet.training.export.calibration import RADIUS, calibrate, fit_logistic  # noqa: E402
+
+CONFIG = {"size": 64, "crop_margin": 1.25}
+
+
+class Blind(torch.nn.Module):
+    """Puts all points into the middle of the crop, with one spread whatever it sees."""
+
+    def forward(self, images):
+        n = len(images)
+        points = torch.full((n, 68, 2), 0.5)
+        return points, torch.eye(3).expand(n, 3, 3), torch.full((n, 68), 0.02)
+
+
+def test_logistic_regression_finds_the_line_that_made_the_labels():
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 2, 40000)
+    labels = rng.random(40000) < 1 / (1 + np.exp(-(0.7 - 1.5 * values)))
+    assert fit_logistic(values, labels) == pytest.approx((0.7, -1.5), abs=0.05)
+
+
+def test_balanced_labels_count_alike():
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(-1, 1, 9000), rng.normal(1, 1, 1000)])
+    labels = np.arange(10000) < 9000
+    offset, slope = fit_logistic(values, labels, balanced=True)
+    # Two equal bell curves: the odds at x are exp(-2 x), and even in the middle.
+    assert (offset, slope) == pytest.approx((0, -2), abs=0.15)
+    assert fit_logistic(values, labels)[0] == pytest.approx(np.log(9), abs=0.15)
+
+
+def test_parted_labels_keep_the_slope_finite():
+    offset, slope = fit_logistic(np.array([0.0, 1, 4, 5]), np.array([True, True, False, False]))
+    assert slope < 0
+    assert abs(slope) < 100
+    assert -offset / slope == pytest.approx(2.5, abs=0.1)
+
+
+def test_a_network_that_is_always_wrong_has_no_confidence(data):
+    curves = calibrate(Blind().eval(), CONFIG, data)
+    confidence = 1 / (1 + np.exp(-(curves.confidence[0] + curves.confidence[1] * np.log(0.02))))
+    # All points in the crop's middle: next to none is within the radius.
+    assert RADIUS == 0.025
+    assert confidence < 0.1
+    presence = 1 / (1 + np.exp(-(curves.presence[0] + curves.presence[1] * np.log(0.02))))
+    assert presence == pytest.approx(0.5, abs=0.02)  # the same spread everywhere tells nothing
+
+
+def test_no_photos(tmp_path):
+    with pytest.raises(LabelError, match="expected faces with 68 points"):
+        calibrate(Blind().eval(), CONFIG, tmp_path)
+
+
+def test_roc_area():
+    assert roc_area([3, 4], [1, 2]) == 1
+    assert roc_area([1, 2], [3, 4]) == 0
+    assert roc_area([1, 3], [2, 2]) == 0.5
+    assert roc_area([1, 2, 3], [2]) == 0.5  # a tie counts half
+
+
+def test_reliability_bins():
+    confidence = np.array([0.05, 0.55, 0.58, 1.0])
+    reliability = Reliability(confidence, np.array([False, True, False, True]))
+    assert reliability.bins() == [(0.05, 0.0, 1), (pytest.approx(0.565), 0.5, 2), (1.0, 1.0, 1)]
+    assert reliability.expected_error() == pytest.approx((0.05 + 2 * 0.065) / 4)
