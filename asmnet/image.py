@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import io
 import os
-import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from asmnet.errors import (
     ImageDecodeError,
+    ImageError,
     ImageNotFoundError,
     ImageTooLargeError,
     InvalidImageError,
@@ -26,20 +29,22 @@ ImageArray = NDArray[np.uint8]
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
 ChannelOrder = Literal["rgb", "bgr"]
 
-# What Pillow raises for damaged or strange files, found by feeding its decoders broken input:
-# besides OSError (truncated data) its format plugins let these through.
-_DECODE_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    EOFError,
-    IndexError,
-    KeyError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-)
+# How a picture is turned upright, by the orientation that EXIF gives it.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_NOTES = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+
+# What Pillow knows by name only, or draws with another program: no photos are lost with them.
+_NO_PICTURES = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF")
 
 
 def load_image(source: ImageSource, *, channel_order: ChannelOrder = "rgb") -> ImageArray:
@@ -49,23 +54,27 @@ def load_image(source: ImageSource, *, channel_order: ChannelOrder = "rgb") -> I
         source: a path, the bytes of an image file, a PIL image, or an array of shape (H, W),
             (H, W, 1), (H, W, 3) or (H, W, 4) and of dtype uint8, uint16 (0–65535) or float
             (0–1). EXIF orientation is applied to files and PIL images. Transparency is dropped.
+            A file may be of any format that Pillow reads, and HEIC with the extra
+            ``asmnet[heic]``.
         channel_order: "rgb" or "bgr", the order of the colours in an array; ignored for files
             and PIL images, which know their own.
 
     Raises:
         ImageNotFoundError: there is no such file.
         ImageDecodeError: the file is a folder, empty, truncated or no image.
-        ImageTooLargeError: the header announces more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``;
-            raise that limit to accept such files.
+        ImageTooLargeError: the header announces more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``
+            (raise that limit to accept such files), or they do not fit into the memory.
         InvalidImageError: an array of a wrong shape, dtype or range, or no image at all.
         InvalidInputError: an unknown ``channel_order``.
     """
     if channel_order not in ("rgb", "bgr"):
         raise InvalidInputError(f'channel_order: expected "rgb" or "bgr", got {channel_order!r}')
     if isinstance(source, np.ndarray):
-        return _from_array(source, channel_order)
+        return _from_array(np.asarray(source), channel_order)
     if isinstance(source, Image.Image):
-        return _from_pil(source, name=f"PIL image of mode {source.mode}")
+        name = f"PIL image of mode {source.mode}"
+        with _our_errors(name):
+            return _from_pil(source, name)
     if isinstance(source, bytes | bytearray):
         return _from_file(bytes(source), name=f"{len(source)} bytes")
     if isinstance(source, str | os.PathLike):
@@ -82,25 +91,28 @@ def crop_image(image: ImageArray, transform: CropTransform) -> ImageArray:
     alone would skip pixels and alias on faces much larger than the crop.
     """
     matrix, size = transform.matrix, transform.size
-    step = int(1 / transform.scale)
-    if step >= 2:
-        corners = transform.invert(np.array([[0, 0], [size, 0], [0, size], [size, size]]))
-        height, width = image.shape[:2]
-        x0, y0 = np.clip(np.floor(corners.min(axis=0)), 0, [width, height]).astype(int)
-        x1, y1 = np.clip(np.ceil(corners.max(axis=0)), 0, [width, height]).astype(int)
-        columns, rows = (x1 - x0) // step, (y1 - y0) // step
-        if columns < 1 or rows < 1:
-            return np.zeros((size, size, 3), dtype=np.uint8)
-        region = image[y0 : y0 + rows * step, x0 : x0 + columns * step]
-        image = np.asarray(
+    step = max(int(1 / transform.scale), 1)
+    # The part of the image that is seen: OpenCV 4 warps nothing wider than 32,767 pixels. Without
+    # shrinking, bilinear sampling reads a pixel beyond.
+    reach = 1 if step == 1 else 0
+    corners = transform.invert(np.array([[0, 0], [size, 0], [0, size], [size, size]]))
+    height, width = image.shape[:2]
+    x0, y0 = np.clip(np.floor(corners.min(axis=0)) - reach, 0, [width, height]).astype(int)
+    x1, y1 = np.clip(np.ceil(corners.max(axis=0)) + reach, 0, [width, height]).astype(int)
+    columns, rows = (x1 - x0) // step, (y1 - y0) // step
+    if columns < 1 or rows < 1:
+        return np.zeros((size, size, 3), dtype=np.uint8)
+    region = image[y0 : y0 + rows * step, x0 : x0 + columns * step]
+    if step > 1:
+        region = np.asarray(
             cv2.resize(region, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.uint8
         )
-        # A point u of the small image lies at (x0, y0) + step · u in the image.
-        matrix = np.column_stack([matrix[:, :2] * step, transform.apply(np.array([x0, y0]))])
-    # OpenCV counts from the centre of the first pixel, half a pixel inside of the corner.
-    offset = matrix[:, 2] + matrix[:, :2] @ [0.5, 0.5] - 0.5
-    matrix = np.column_stack([matrix[:, :2], offset])
-    return np.asarray(cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR))
+    # A point u of the region lies at (x0, y0) + step · u in the image. OpenCV counts from the
+    # centre of the first pixel, half a pixel inside of the corner.
+    linear = matrix[:, :2] * step
+    offset = transform.apply(np.array([x0, y0])) + linear @ [0.5, 0.5] - 0.5
+    matrix = np.column_stack([linear, offset])
+    return np.asarray(cv2.warpAffine(region, matrix, (size, size), flags=cv2.INTER_LINEAR))
 
 
 def letterbox(
@@ -124,8 +136,32 @@ def letterbox(
     return canvas, np.array([new_width / width, new_height / height])
 
 
+@cache
+def image_suffixes() -> frozenset[str]:
+    """Lower-case suffixes, with their dots, of the files that `load_image` can decode here."""
+    Image.init()
+    _register_heif()
+    return frozenset(
+        suffix
+        for suffix, form in Image.registered_extensions().items()
+        # MPO, a JPEG with more than one picture, is opened as JPEG.
+        if (form in Image.OPEN or form == "MPO") and form not in _NO_PICTURES
+    )
+
+
+@cache
+def _register_heif() -> bool:
+    """Lets Pillow read HEIC if pillow-heif is installed, and tells whether it is."""
+    try:
+        import pillow_heif  # the extra asmnet[heic]
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
 def _read(path: Path) -> bytes:
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises where a folder may not be read
         raise ImageDecodeError(f"{path}: expected an image file, got a folder")
     try:
         return path.read_bytes()
@@ -133,34 +169,70 @@ def _read(path: Path) -> bytes:
         raise ImageNotFoundError(f"{path}: no such file") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL character in the path
         raise ImageDecodeError(f"{path}: cannot be read: {error}") from error
+    except MemoryError as error:
+        raise ImageTooLargeError(f"{path}: too little memory for the file") from error
 
 
 def _from_file(data: bytes, name: str) -> ImageArray:
     if not data:
         raise ImageDecodeError(f"{name}: expected an image, got an empty file")
     try:
-        image = Image.open(io.BytesIO(data))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageTooLargeError(_too_large(name, str(error))) from error
-    except UnidentifiedImageError as error:
-        raise ImageDecodeError(f"{name}: expected an image, got an unknown format") from error
-    except _DECODE_ERRORS as error:
-        raise ImageDecodeError(f"{name}: broken image: {error}") from error
-    with image:
+        return _decode(data, name)
+    except ImageDecodeError:
+        picture = _without_notes(data)
+        if picture is None:
+            raise
+        return _decode(picture, name)
+
+
+def _decode(data: bytes, name: str) -> ImageArray:
+    hint = ""
+    if data[4:8] == b"ftyp" and not _register_heif():  # the container of HEIC, AVIF and videos
+        hint = "; if it is HEIC, `pip install asmnet[heic]`"
+    with _our_errors(name, hint), Image.open(io.BytesIO(data)) as image:
         # Between one and two times its limit Pillow only warns; here that is an error.
-        if (
-            Image.MAX_IMAGE_PIXELS is not None
-            and image.width * image.height > Image.MAX_IMAGE_PIXELS
-        ):
-            raise ImageTooLargeError(_too_large(name, f"got {image.width} x {image.height}"))
+        limit = Image.MAX_IMAGE_PIXELS
+        if limit is not None and image.width * image.height > limit:
+            raise Image.DecompressionBombError(f"got {image.width} x {image.height}")
         return _from_pil(image, name)
 
 
-def _too_large(name: str, got: str) -> str:
-    return (
-        f"{name}: expected at most {Image.MAX_IMAGE_PIXELS} pixels "
-        f"(PIL.Image.MAX_IMAGE_PIXELS, which can be raised): {got}"
-    )
+@contextmanager
+def _our_errors(name: str, hint: str = "") -> Iterator[None]:
+    """Whatever decoding raises becomes an ImageError: Pillow's plugins let through all kinds."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLargeError(
+            f"{name}: expected at most {Image.MAX_IMAGE_PIXELS} pixels "
+            f"(PIL.Image.MAX_IMAGE_PIXELS, which can be raised): {error}"
+        ) from error
+    except MemoryError as error:
+        raise ImageTooLargeError(f"{name}: too little memory for its pixels") from error
+    except UnidentifiedImageError as error:
+        raise ImageDecodeError(f"{name}: expected an image, got an unknown format{hint}") from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise ImageDecodeError(f"{name}: truncated or broken image: {reason}") from error
+
+
+def _without_notes(data: bytes) -> bytes | None:
+    """A PNG without texts and colour profile, or None if it has none or is no PNG.
+
+    Pillow refuses a whole picture for a text that is too long.
+    """
+    if not data.startswith(_PNG_SIGNATURE):
+        return None
+    start, kept = len(_PNG_SIGNATURE), [_PNG_SIGNATURE]
+    while start + 8 <= len(data):
+        end = start + int.from_bytes(data[start : start + 4], "big") + 12
+        if data[start + 4 : start + 8] not in _PNG_NOTES:
+            kept.append(data[start:end])
+        start = end
+    picture = b"".join(kept)
+    return picture if len(picture) < len(data) else None
 
 
 def _from_pil(image: Image.Image, name: str) -> ImageArray:
@@ -169,13 +241,23 @@ def _from_pil(image: Image.Image, name: str) -> ImageArray:
             f"{name}: 32-bit pixels have no fixed range; expected 8 or 16 bits a channel. "
             "Convert it to a float array in 0-1 first"
         )
-    try:
-        image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I;16"):
-            return _from_array(np.asarray(image, dtype=np.uint16), "rgb")
-        return np.array(image.convert("RGB"))
-    except _DECODE_ERRORS as error:
-        raise ImageDecodeError(f"{name}: truncated or broken image: {error}") from error
+    image = _upright(image)
+    if image.mode.startswith("I;16"):
+        return _from_array(np.asarray(image, dtype=np.uint16), "rgb")
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture turned as its orientation says.
+
+    The orientation alone is read: the rest of EXIF may be odd in a good photo, and EXIF that
+    cannot be read says nothing.
+    """
+    image.load()  # TIFF turns its picture by itself and then forgets the orientation
+    turn = None
+    with suppress(Exception):
+        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    return image if turn is None else image.transpose(turn)
 
 
 def _from_array(array: NDArray[Any], channel_order: ChannelOrder) -> ImageArray:
@@ -187,7 +269,7 @@ def _from_array(array: NDArray[Any], channel_order: ChannelOrder) -> ImageArray:
             f"got {array.shape}"
         )
     array = np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array[:, :, :3]
-    if array.dtype == np.uint16:
+    if array.dtype.newbyteorder("=") == np.uint16:
         array = array >> 8
     elif np.issubdtype(array.dtype, np.floating):
         # `not (… >= 0)` instead of `< 0`: comparisons with NaN are false.

@@ -3,12 +3,15 @@
 import contextlib
 import io
 import struct
+import sys
 import zlib
 
+import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps, PngImagePlugin
 
+import asmnet.image as image_module
 from asmnet.errors import (
     ImageDecodeError,
     ImageNotFoundError,
@@ -17,7 +20,7 @@ from asmnet.errors import (
     InvalidInputError,
 )
 from asmnet.geometry import CropTransform
-from asmnet.image import crop_image, letterbox, load_image
+from asmnet.image import crop_image, image_suffixes, letterbox, load_image
 
 RED = np.zeros((4, 6, 3), dtype=np.uint8)
 RED[:, :, 0] = 255
@@ -27,6 +30,24 @@ def encode(image: Image.Image, form: str, **options) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, form, **options)
     return buffer.getvalue()
+
+
+def with_exif(picture: Image.Image, tags: dict[int, tuple[int, int, bytes]]) -> bytes:
+    """A JPEG with these EXIF entries, each (type, count, value), in just this form."""
+    jpeg, entries, values = encode(picture, "JPEG"), b"", b""
+    for tag, (kind, count, value) in sorted(tags.items()):
+        stored = value
+        if len(value) > 4:
+            stored = struct.pack("<L", 8 + 2 + 12 * len(tags) + 4 + len(values))
+            values += value
+        entries += struct.pack("<HHL", tag, kind, count) + stored.ljust(4, b"\0")
+    block = b"II*\0" + struct.pack("<LH", 8, len(tags)) + entries + bytes(4) + values
+    segment = b"Exif\0\0" + block
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + jpeg[2:]
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -67,7 +88,14 @@ class TestKinds:
 
     def test_views_and_foreign_byte_order(self):
         assert np.array_equal(load_image(RED[::-1, ::-1]), RED)
-        assert np.array_equal(load_image(RED.astype(">u2") * 257), RED)
+        for order in "<>":
+            deep = np.full((4, 6, 3), 0x1234, dtype=f"{order}u2")
+            assert load_image(deep).tolist() == np.full((4, 6, 3), 0x12).tolist()
+            assert np.array_equal(load_image((RED / 255).astype(f"{order}f4")), RED)
+
+    def test_array_subclasses_are_arrays(self):
+        matrix = np.ones((4, 6), dtype=np.uint8).view(np.matrix)
+        assert np.array_equal(load_image(matrix), np.ones((4, 6, 3), dtype=np.uint8))
 
     @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "YCbCr", "1", "I;16"])
     def test_every_pil_mode_becomes_rgb(self, mode):
@@ -94,8 +122,135 @@ class TestKinds:
         assert turned[5, 10, 0] > 200  # red is on top now
         assert turned[35, 10, 0] < 50
 
+    @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+    @pytest.mark.parametrize("orientation", range(10))
+    def test_each_orientation_is_that_of_pillow(self, form, orientation):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        picture = Image.fromarray(np.arange(40 * 24 * 3, dtype=np.uint8).reshape(24, 40, 3))
+        data = encode(picture, form, exif=exif)
+        with Image.open(io.BytesIO(data)) as image:
+            expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        assert np.array_equal(load_image(data), expected)
+
+    @pytest.mark.parametrize(
+        "tag", [0x0128, 0x0142, 0x02BC, 0x8298, 0x8649, 0x83BB, 0x8773, 0x8769]
+    )
+    @pytest.mark.parametrize(
+        "odd",
+        [
+            (2, 4, b"abc\0"),
+            (6, 1, b"\xff"),
+            (10, 1, struct.pack("<ll", -1, 2)),
+            (12, 1, struct.pack("<d", 1.5)),
+            (99, 1, b"abcd"),
+        ],
+    )
+    def test_an_odd_exif_tag_is_no_reason_to_refuse_a_photo(self, tag, odd):
+        picture = np.zeros((24, 40, 3), dtype=np.uint8)
+        picture[:, :20, 0] = 255
+        upright = (3, 1, struct.pack("<H", 6))
+        turned = load_image(with_exif(Image.fromarray(picture), {0x0112: upright, tag: odd}))
+        assert turned.shape == (40, 24, 3)
+        assert turned[5, 12, 0] > 200
+
+    @pytest.mark.parametrize(
+        "odd", [(2, 2, b"6\0"), (3, 2, struct.pack("<HH", 6, 6)), (5, 1, bytes(8)), (7, 1, b"\6")]
+    )
+    def test_an_orientation_that_is_none_turns_nothing(self, odd):
+        assert load_image(with_exif(Image.fromarray(RED), {0x0112: odd})).shape == RED.shape
+
+    def test_exif_that_cannot_be_read_turns_nothing(self):
+        assert load_image(encode(Image.fromarray(RED), "PNG", exif=b"II*")).shape == RED.shape
+
+    @pytest.mark.parametrize("place", ["before", "after"])
+    @pytest.mark.parametrize(
+        "note",
+        [
+            png_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2_000_000))),
+            png_chunk(b"iTXt", b"Comment\0\1\0\0\0" + zlib.compress(bytes(2_000_000))),
+            png_chunk(b"iCCP", b"profile\0\0" + zlib.compress(bytes(2_000_000))),
+            png_chunk(b"tEXt", b"Comment\0damaged")[:-1] + b"?",
+        ],
+        ids=["zTXt", "iTXt", "iCCP", "checksum"],
+    )
+    def test_a_png_is_good_whatever_its_notes(self, note, place):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        png = encode(Image.fromarray(RED), "PNG", exif=exif)
+        at = png.index(b"IDAT" if place == "before" else b"IEND") - 4
+        assert load_image(png[:at] + note + png[at:]).shape == (6, 4, 3)
+
+    def test_heic(self):
+        pytest.importorskip("pillow_heif")
+        assert {".heic", ".heif"} <= image_suffixes()  # this registers it for saving, too
+        picture = np.zeros((64, 128, 3), dtype=np.uint8)
+        picture[:, :64, 0] = 255
+        image = load_image(encode(Image.fromarray(picture), "HEIF"))
+        assert image.shape == (64, 128, 3)
+        assert image[32, 20, 0] > 200
+        assert image[32, 100, 0] < 50
+
+    def test_heic_without_its_extra_tells_what_to_install(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "pillow_heif", None)
+        monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
+        image_module._register_heif.cache_clear()
+        try:
+            with pytest.raises(ImageDecodeError, match=r"asmnet\[heic\]"):
+                load_image(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+        finally:
+            image_module._register_heif.cache_clear()
+
+    def test_suffixes_are_those_of_pictures(self):
+        suffixes = image_suffixes()
+        assert {".jpg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".webp", ".bmp"} <= suffixes
+        assert not {".pdf", ".eps", ".mpg", ".h5", ".txt", ".mp4", ""} & suffixes
+
 
 class TestBadInput:
+    @pytest.mark.parametrize(
+        "error", [ZeroDivisionError, AttributeError, RecursionError, AssertionError, EOFError]
+    )
+    @pytest.mark.parametrize("step", ["open", "load"])
+    def test_any_exception_of_a_decoder_is_ours(self, monkeypatch, error, step):
+        def broken(*arguments):
+            raise error("from a plugin")
+
+        data = encode(Image.fromarray(RED), "PNG")
+        if step == "open":
+            monkeypatch.setitem(Image.OPEN, "PNG", (broken, None))
+        else:
+            monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", broken)
+        with pytest.raises(ImageDecodeError, match=error.__name__) as caught:
+            load_image(data)
+        assert isinstance(caught.value.__cause__, error)
+
+    @pytest.mark.parametrize("error", [MemoryError, Image.DecompressionBombError])
+    def test_what_does_not_fit_is_too_large(self, monkeypatch, error):
+        def broken(*arguments):
+            raise error("from a plugin")
+
+        monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", broken)
+        with pytest.raises(ImageTooLargeError, match="pixels"):
+            load_image(encode(Image.fromarray(RED), "PNG"))
+
+    def test_interrupts_pass_through(self, monkeypatch):
+        def interrupted(*arguments):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            load_image(encode(Image.fromarray(RED), "PNG"))
+
+    def test_a_huge_picture_inside_of_a_small_one(self):
+        icon = (
+            b"ic10"
+            + struct.pack(">I", 8 + len(png_header(14000, 14000)))
+            + png_header(14000, 14000)
+        )
+        with pytest.raises(ImageTooLargeError, match="MAX_IMAGE_PIXELS"):
+            load_image(b"icns" + struct.pack(">I", 8 + len(icon)) + icon)
+
     def test_missing_file(self, tmp_path):
         with pytest.raises(ImageNotFoundError, match=r"gone\.jpg"):
             load_image(tmp_path / "gone.jpg")
@@ -197,9 +352,12 @@ class TestBadInput:
         with pytest.raises(InvalidInputError, match="channel_order"):
             load_image(RED, channel_order="gbr")
 
-    def test_nul_in_a_path(self):
+    @pytest.mark.parametrize(
+        "path", ["a\0b.jpg", "data:image/png;base64," + 5000 * "A", "\ud800", __file__ + "/a.jpg"]
+    )
+    def test_names_that_no_file_can_have(self, path):
         with pytest.raises(ImageDecodeError):
-            load_image("a\0b.jpg")
+            load_image(path)
 
 
 class TestLetterbox:
@@ -210,6 +368,13 @@ class TestLetterbox:
         canvas, scale = letterbox(np.full((10, 300, 3), 255, np.uint8), 320, multiple=32)
         assert canvas.shape == (32, 320, 3)
         assert canvas[11:].max() == 0  # padded in black
+
+    def test_a_wide_image_is_scaled_as_a_whole(self):
+        image = np.zeros((50, 64_000, 3), np.uint8)
+        image[:, 48_000:] = 255  # the last quarter
+        canvas, scale = letterbox(image, 320, multiple=32)
+        assert scale == pytest.approx([1 / 200, 1 / 50])
+        assert canvas[0, :, 0].tolist() == 240 * [0] + 80 * [255]
 
     @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1)])
     def test_extreme_shapes(self, shape):
@@ -241,6 +406,30 @@ class TestCrop:
         box = np.array([-500.0, -500, -400, -400])
         transform = CropTransform.from_bbox(box, 112, margin=1.25)
         assert crop_image(np.full((50, 50, 3), 255, np.uint8), transform).max() == 0
+
+    @pytest.mark.parametrize("side", [20.0, 90.0, 900.0])
+    @pytest.mark.parametrize("angle", [0.0, 30.0])
+    def test_an_image_wider_than_opencv_warps(self, monkeypatch, side, angle):
+        """OpenCV 4 refuses sides from 32,767 pixels on."""
+        warp = cv2.warpAffine
+
+        def strict(image, *arguments, **options):
+            assert max(image.shape) < 2**15 - 1
+            return warp(image, *arguments, **options)
+
+        monkeypatch.setattr(cv2, "warpAffine", strict)
+        rng = np.random.default_rng(0)
+        image = np.zeros((400, 60_000, 3), dtype=np.uint8)
+        image[:, 50_000:50_400] = rng.integers(0, 256, (400, 400, 3), dtype=np.uint8)
+        box = np.array([1190.0, 180, 1190 + side, 180 + side])
+        near = CropTransform.from_bbox(box, 96, margin=1.25, angle=angle)
+        far = CropTransform.from_bbox(
+            box + np.array([49_000, 0, 49_000, 0]), 96, margin=1.25, angle=angle
+        )
+        expected = crop_image(np.ascontiguousarray(image[:, 49_000:53_000]), near).astype(int)
+        assert np.ptp(expected) > 50
+        # Rounding alone may differ.
+        assert np.abs(crop_image(image, far) - expected).max() <= 1
 
     @pytest.mark.parametrize("side", [1e-6, 1e3, 1e6])
     def test_boxes_of_absurd_size(self, side):
