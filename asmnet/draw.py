@@ -17,6 +17,9 @@ POINT = (0, 230, 120)
 OUTLINE = (0, 0, 0)  # of text, to be read on any photo
 AXES = ((235, 60, 60), (60, 200, 60), (70, 110, 255))  # the subject's left, up, out of the face
 
+# OpenCV's coordinates have 32 bits; a point beyond is not in the picture.
+MAX_COORDINATE = 1e7
+
 _SUBPIXEL_BITS = 4  # OpenCV draws at 1/16 pixel with coordinates as whole numbers
 
 
@@ -61,7 +64,7 @@ def _draw_face(canvas: ImageArray, face: Face) -> None:
     if face.track_id is not None:
         scale = max(0.5, size / 200)
         corner = np.array([x1 + 2 * width, y0 + 20 * scale])
-        x, y = (round(float(v)) for v in np.clip(corner, -1e5, 1e5))
+        x, y = (round(float(v)) for v in np.clip(corner, -MAX_COORDINATE, MAX_COORDINATE))
         for colour, thickness in ((OUTLINE, 4 * width), (CONTOUR, width)):
             cv2.putText(
                 canvas, str(face.track_id), (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour,
@@ -81,6 +84,6 @@ def _line(
 
 
 def _fixed(point: np.ndarray) -> tuple[int, int]:
-    # OpenCV counts from the centre of the first pixel; its coordinates have 32 bits.
-    x, y = np.clip(point - 0.5, -1e5, 1e5) * (1 << _SUBPIXEL_BITS)
+    # OpenCV counts from the centre of the first pixel.
+    x, y = np.clip(point - 0.5, -MAX_COORDINATE, MAX_COORDINATE) * (1 << _SUBPIXEL_BITS)
     return round(float(x)), round(float(y))

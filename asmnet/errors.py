@@ -4,7 +4,7 @@ AsmnetError
 ├── ImageError            the image cannot be used
 │   ├── ImageNotFoundError    (also FileNotFoundError)
 │   ├── ImageDecodeError      not an image, truncated, empty, a folder
-│   ├── ImageTooLargeError    more pixels than the limit
+│   ├── ImageTooLargeError    more pixels than the limit, or than the memory holds
 │   └── InvalidImageError     (also ValueError) wrong shape, dtype or values
 ├── InvalidInputError     (also ValueError) boxes, options, thresholds
 ├── VideoError            (also OSError) a video or camera cannot be read, or a video not written
@@ -37,7 +37,7 @@ class ImageDecodeError(ImageError):
 
 
 class ImageTooLargeError(ImageError):
-    """The image header announces more pixels than ``PIL.Image.MAX_IMAGE_PIXELS``."""
+    """More pixels than ``PIL.Image.MAX_IMAGE_PIXELS``, or than the memory holds."""
 
 
 class InvalidImageError(ImageError, ValueError):

@@ -30,7 +30,7 @@ ImageSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
 ChannelOrder = Literal["rgb", "bgr"]
 
 # How a picture is turned upright, by the orientation that EXIF gives it.
-_TURNS = {
+_TURNS: dict[object, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,

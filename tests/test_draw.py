@@ -19,6 +19,22 @@ def test_each_thing_is_drawn(analyzer, photos):
         assert drawn[y - 1 : y + 2, x - 1 : x + 2].max() > 100
 
 
+def test_a_face_far_right_in_a_panorama_is_drawn(analyzer, photos):
+    (face,) = analyzer.detect(photos / "astronaut.png")
+    far = 110_000
+    moved = replace(
+        face,
+        bbox=face.bbox + np.float32([far, 0, far, 0]),
+        landmarks=face.landmarks + np.float32([far, 0]),
+        track_id=3,
+    )
+    panorama = np.zeros((200, far + 400, 3), np.uint8)
+    near = asmnet.draw_faces(panorama[:, :400], [replace(face, track_id=3)])
+    drawn = asmnet.draw_faces(panorama, [moved])[:, far:]
+    assert near.any(axis=2).sum() > 1000
+    assert (drawn != near).any(axis=2).sum() < 300  # float32 rounds the far points
+
+
 def test_the_number_of_a_tracked_face_is_drawn(analyzer, photos):
     image = np.full((512, 512, 3), 128, np.uint8)
     (face,) = analyzer.detect(photos / "astronaut.png")
