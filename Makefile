@@ -19,7 +19,7 @@ help:
 	@echo "make test-training  run the tests of the training extra (installs torch)"
 	@echo "make test-ray       run the tests of the adapter for Ray Data (installs ray)"
 	@echo "make docs           build the documentation into site/ and run its code blocks"
-	@echo "make check          linter and types"
+	@echo "make check          linter, types and the direction of imports"
 	@echo "make format         format the code"
 	@echo "make bench          time the networks on this machine"
 
@@ -64,6 +64,7 @@ check: $(TRAIN_VENV)/bin/python
 	$(TRAIN_VENV)/bin/ruff check
 	$(TRAIN_VENV)/bin/ruff format --check
 	$(TRAIN_VENV)/bin/mypy
+	$(TRAIN_VENV)/bin/lint-imports
 
 format: $(TRAIN_VENV)/bin/python
 	$(TRAIN_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "ruff>=0.9"
