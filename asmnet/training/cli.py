@@ -189,8 +189,13 @@ def _count(options: argparse.Namespace) -> int:
 
 def _asm(options: argparse.Namespace) -> int:
     from asmnet.datasets.faces import labelled_faces
-    from asmnet.training.landmarks.asm import ActiveShapeModel, draw_model, telling_shape
-    from asmnet.training.landmarks.fit import fit_shape_model, shape_in_frame
+    from asmnet.training.landmarks.asm import (
+        ActiveShapeModel,
+        draw_model,
+        fit_shape_model,
+        shape_in_frame,
+        telling_shape,
+    )
 
     faces = labelled_faces(options.data, "train")
     if options.model is None:

@@ -19,7 +19,7 @@ from asmnet.errors import InvalidInputError
 from asmnet.schemes import IBUG_68, WFLW_98, WFLW_TO_IBUG
 from asmnet.training.config import read_config
 from asmnet.training.loop import EpochDataset, average_weights, images_to_input
-from asmnet.training.nets.models import network
+from asmnet.training.nets.build import network
 from asmnet.weights import load_weights
 
 # Samples that the statistics of an exported network's batch-norms are measured on.

@@ -20,14 +20,12 @@ from asmnet.image import crop_image, load_image  # noqa: E402
 from asmnet.schemes import IBUG_68, WFLW_98  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
 from asmnet.training.detection import fit as detection  # noqa: E402
-from asmnet.training.landmarks import fit as landmarks  # noqa: E402
+from asmnet.training.landmarks import crops, losses, samples, validate  # noqa: E402
 from asmnet.training.loop import Schedule, average_weights, fit  # noqa: E402
-from asmnet.training.nets.models import (  # noqa: E402
-    ASMNet,
-    FaceDetectorNet,
-    count_parameters,
-    rotation_from_6d,
-)
+from asmnet.training.nets.asmnet import ASMNet  # noqa: E402
+from asmnet.training.nets.blocks import rotation_from_6d  # noqa: E402
+from asmnet.training.nets.count import count_parameters  # noqa: E402
+from asmnet.training.nets.face_detector import FaceDetectorNet  # noqa: E402
 
 # torch.jit is what its stable ONNX exporter uses; it says so in warnings.
 pytestmark = [
@@ -237,14 +235,14 @@ def test_the_crop_of_training_is_the_crop_of_inference(photos, monkeypatch):
     )  # fmt: skip
     outline = np.array([[181.0, 88], [268, 179]])
     landmarker.predict(image, [outline.ravel()])
-    face = landmarks.TrainingFace(image, outline, None, None, np.eye(3), np.zeros(4), 0.0, "300w")
+    face = samples.TrainingFace(image, outline, None, None, np.eye(3), np.zeros(4), 0.0, "300w")
     size, margin = landmarker._crop_size, landmarker._crop_margin
-    transform = landmarks._crop(face, size, margin, with_offset=False)
+    transform = validate._crop(face, size, margin, with_offset=False)
     assert np.array_equal(seen[0][0], crop_image(image, transform))
 
 
 def dataset_of(face, **options):
-    return landmarks.CropDataset(
+    return crops.CropDataset(
         {"300w": [face]},
         [face.image],
         size=112,
@@ -265,9 +263,7 @@ def test_augmented_landmarks_stay_on_their_pixels():
     points = np.random.default_rng(1).uniform(70, 130, (68, 2))
     for x, y in points:
         cv2.circle(image, (round(x), round(y)), 2, (255, 255, 255), -1)
-    face = landmarks.TrainingFace(
-        image, points, points, points, np.eye(3), np.zeros(4), 0.0, "300w"
-    )
+    face = samples.TrainingFace(image, points, points, points, np.eye(3), np.zeros(4), 0.0, "300w")
     dataset = dataset_of(face)
     dark = 0
     for _ in range(30):
@@ -281,7 +277,7 @@ def test_augmented_landmarks_stay_on_their_pixels():
 
 def test_a_mixture_takes_the_place_of_the_usual_shares():
     dark, bright = (
-        landmarks.TrainingFace(
+        samples.TrainingFace(
             np.full((200, 200, 3), value, np.uint8), np.array([[70.0, 70], [130, 130]]), None, None,
             np.eye(3), np.zeros(4), 0.0, "300w",
         )
@@ -303,9 +299,7 @@ def test_mirrored_samples_keep_the_scheme(data):
     points[8] = [90, 160]
     points[27] = [90, 60]
     image = np.zeros((200, 200, 3), np.uint8)
-    face = landmarks.TrainingFace(
-        image, points, points, points, np.eye(3), np.zeros(4), 0.0, "300w"
-    )
+    face = samples.TrainingFace(image, points, points, points, np.eye(3), np.zeros(4), 0.0, "300w")
     dataset = dataset_of(face)
     for _ in range(20):
         _, mapped, _, _ = dataset.sample(face, rng)
@@ -319,9 +313,7 @@ def test_mirrored_samples_keep_the_scheme(data):
 def test_labels_lie_to_the_right_in_mirrored_samples_too(source, own):
     points = np.random.default_rng(1).uniform(70, 130, (68, 2))
     image = np.zeros((200, 200, 3), np.uint8)
-    face = landmarks.TrainingFace(
-        image, points, points, points, np.eye(3), np.zeros(4), 0.0, source
-    )
+    face = samples.TrainingFace(image, points, points, points, np.eye(3), np.zeros(4), 0.0, source)
     for mirrored in (False, True):
         transform = CropTransform.from_bbox(points_box(points), 112, margin=1.25)
         place = [
@@ -339,9 +331,7 @@ def test_labels_lie_to_the_right_in_mirrored_samples_too(source, own):
 def test_wide_boxes_are_a_share_of_their_own():
     points = np.random.default_rng(1).uniform(70, 130, (68, 2))
     image = np.zeros((200, 200, 3), np.uint8)
-    face = landmarks.TrainingFace(
-        image, points, points, points, np.eye(3), np.zeros(4), 0.0, "300w"
-    )
+    face = samples.TrainingFace(image, points, points, points, np.eye(3), np.zeros(4), 0.0, "300w")
 
     def spread(share):
         dataset, rng = dataset_of(face, wide_boxes=share), np.random.default_rng(0)
@@ -403,6 +393,6 @@ def test_six_numbers_give_rotations():
 
 def test_wing_loss_is_continuous():
     error = torch.tensor([10 - 1e-4, 10 + 1e-4])
-    low, high = landmarks.wing(error).tolist()
+    low, high = losses.wing(error).tolist()
     assert low == pytest.approx(high, abs=1e-3)
-    assert landmarks.wing(torch.tensor(2.0)).item() == pytest.approx(10 * np.log(2))
+    assert losses.wing(torch.tensor(2.0)).item() == pytest.approx(10 * np.log(2))

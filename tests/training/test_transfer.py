@@ -12,7 +12,9 @@ from asmnet.image import load_image  # noqa: E402
 from asmnet.session import OnnxSession  # noqa: E402
 from asmnet.training.config import read_config  # noqa: E402
 from asmnet.training.loop import images_to_input  # noqa: E402
-from asmnet.training.nets.models import InvertedResidual, LandmarkNet, network  # noqa: E402
+from asmnet.training.nets.blocks import InvertedResidual  # noqa: E402
+from asmnet.training.nets.build import network  # noqa: E402
+from asmnet.training.nets.landmark_net import LandmarkNet  # noqa: E402
 from asmnet.training.transfer import exported_weights, start_from, start_weights  # noqa: E402
 from asmnet.weights import load_weights  # noqa: E402
 

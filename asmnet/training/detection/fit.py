@@ -20,7 +20,8 @@ from asmnet.datasets.splits import read_backgrounds, read_detection
 from asmnet.geometry import FloatArray, box_iou, non_maximum_suppression, points_box
 from asmnet.image import ImageArray, letterbox, load_image
 from asmnet.training.loop import Schedule, fit, images_to_input, load_average
-from asmnet.training.nets.models import FaceDetectorNet, initialise
+from asmnet.training.nets.blocks import initialise
+from asmnet.training.nets.face_detector import FaceDetectorNet
 
 # Face sizes (square root of the box area, input pixels) that each stride is responsible for.
 SIZE_RANGES = {8: (0.0, 64.0), 16: (40.0, 150.0), 32: (96.0, float("inf"))}

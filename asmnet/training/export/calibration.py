@@ -27,7 +27,8 @@ from asmnet.datasets.splits import read_backgrounds
 from asmnet.evaluation.metrics import RADIUS
 from asmnet.geometry import CropTransform, FloatArray
 from asmnet.image import ImageArray, crop_image, load_image
-from asmnet.training.landmarks.fit import label_box, outputs_of, scheme_of
+from asmnet.training.landmarks.samples import label_box, scheme_of
+from asmnet.training.landmarks.validate import outputs_of
 
 LOST_CROPS, BACKGROUND_CROPS = 2, 4
 

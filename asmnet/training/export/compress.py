@@ -22,7 +22,7 @@ from asmnet.evaluation.metrics import nme
 from asmnet.geometry import FloatArray
 from asmnet.image import ImageArray
 from asmnet.training.export.onnx_file import describe_file, store_float16
-from asmnet.training.landmarks.fit import label_crops, scheme_of
+from asmnet.training.landmarks.samples import label_crops, scheme_of
 from asmnet.weights import MANIFEST
 from asmnet.weights.records import write_record
 

@@ -21,8 +21,10 @@ from asmnet.datasets.records import LabelError
 from asmnet.errors import InvalidInputError
 from asmnet.geometry import CropTransform, FloatArray
 from asmnet.image import crop_image, load_image
-from asmnet.training.landmarks.fit import label_box, outputs_of, scheme_of
-from asmnet.training.nets.models import LandmarkModel, LandmarkNet
+from asmnet.training.landmarks.samples import label_box, scheme_of
+from asmnet.training.landmarks.validate import outputs_of
+from asmnet.training.nets.blocks import LandmarkModel
+from asmnet.training.nets.landmark_net import LandmarkNet
 
 # Spread of the boxes in which each face is seen, of their sides; and of their turns, in degrees.
 BOX_SPREADS = (0.0, 0.04, 0.08)

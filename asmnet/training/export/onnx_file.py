@@ -26,10 +26,12 @@ from asmnet.image import ImageArray, letterbox, load_image
 from asmnet.schemes import WFLW_98
 from asmnet.training.export.calibration import Calibration, calibrate
 from asmnet.training.export.correction import corrected
-from asmnet.training.landmarks.fit import label_crops, scheme_of
+from asmnet.training.landmarks.samples import label_crops, scheme_of
 from asmnet.training.loop import load_average
-from asmnet.training.nets.count import count_multiply_adds
-from asmnet.training.nets.models import FaceDetectorNet, LandmarkModel, count_parameters, network
+from asmnet.training.nets.blocks import LandmarkModel
+from asmnet.training.nets.build import network
+from asmnet.training.nets.count import count_multiply_adds, count_parameters
+from asmnet.training.nets.face_detector import FaceDetectorNet
 from asmnet.weights import MANIFEST
 from asmnet.weights.records import write_record
 

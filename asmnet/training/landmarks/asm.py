@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet.geometry import FloatArray
+from asmnet.datasets.records import LabelledFace
+from asmnet.geometry import FloatArray, points_box
 from asmnet.schemes import IBUG_68
 
 if TYPE_CHECKING:
@@ -126,6 +127,42 @@ def _align_all(shapes: FloatArray) -> FloatArray:
         aligned = points * _similarities(points, mean)
         mean = aligned.mean(axis=0, keepdims=True)
     return _flat(aligned)
+
+
+def fit_shape_model(
+    faces: Sequence[LabelledFace], kept_variance: float, *, aligned: bool
+) -> ActiveShapeModel:
+    """The Active Shape Model of labelled faces, in the frame of :func:`shape_in_frame`."""
+    shapes = np.array([shape_in_frame(face.landmarks, aligned=aligned) for face in faces])
+    return ActiveShapeModel.fit(shapes, kept_variance, aligned=aligned)
+
+
+def shape_in_frame(points: FloatArray, *, aligned: bool) -> FloatArray:
+    """Image points (N, 2) in the frame of a shape model.
+
+    An aligned model brings shapes into a frame itself. A raw one gets them in units of their box,
+    as ASMNet's gets them in units of a crop that is stretched to a square.
+    """
+    return points if aligned else in_box(points)
+
+
+def smooth_landmarks(model: ActiveShapeModel, points: FloatArray) -> FloatArray:
+    """Image points (N, 2) as the shape model sees them, in image pixels again.
+
+    Done once a face, before the crops: a crop turns, scales and moves the points and their
+    smoothed copies alike, so each step of the training finds both in its batch.
+    """
+    (smoothed,) = model.project(shape_in_frame(points, aligned=model.aligned)[None])
+    if not model.aligned:
+        box = points_box(points)
+        smoothed = smoothed * (box[2:] - box[:2]) + box[:2]
+    return np.asarray(smoothed)
+
+
+def in_box(points: FloatArray) -> FloatArray:
+    """Image points (N, 2) in units of their box."""
+    box = points_box(points)
+    return np.asarray((points - box[:2]) / (box[2:] - box[:2]))
 
 
 def telling_shape(model: ActiveShapeModel, shapes: Sequence[FloatArray]) -> FloatArray:

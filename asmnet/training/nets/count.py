@@ -9,7 +9,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from asmnet.training.nets.models import count_parameters, network
+from asmnet.training.nets.build import network
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def count_multiply_adds(model: nn.Module, size: int) -> int:

@@ -19,8 +19,8 @@ from asmnet.training import loop  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
 from asmnet.training.export import compress  # noqa: E402
 from asmnet.training.export import onnx_file as export  # noqa: E402
-from asmnet.training.landmarks import fit as landmarks  # noqa: E402
-from asmnet.training.nets.models import LandmarkNet  # noqa: E402
+from asmnet.training.landmarks import crops, samples, validate  # noqa: E402
+from asmnet.training.nets.landmark_net import LandmarkNet  # noqa: E402
 
 # torch.jit is what its stable ONNX exporter uses; it says so in warnings.
 pytestmark = [
@@ -238,7 +238,7 @@ class Plain:
 
 
 def dataset(face, **options):
-    return landmarks.CropDataset(
+    return crops.CropDataset(
         {"300w": [face]}, [face.image], size=112, margin=1.25, late_epoch=1, hardness=1.0,
         late_hardness=1.0, length=40, seed=0, **options,
     )  # fmt: skip
@@ -247,9 +247,7 @@ def dataset(face, **options):
 def training_face(photos):
     image = load_image(photos / "astronaut.png")
     points = np.array([[181.0, 88], [268, 179], *np.tile([225.0, 140], (66, 1))])
-    return landmarks.TrainingFace(
-        image, points, points, points, np.eye(3), np.zeros(4), 0.0, "300w"
-    )
+    return samples.TrainingFace(image, points, points, points, np.eye(3), np.zeros(4), 0.0, "300w")
 
 
 def test_the_sample_that_training_sees_is_the_crop_of_inference(photos, monkeypatch):
@@ -258,7 +256,7 @@ def test_the_sample_that_training_sees_is_the_crop_of_inference(photos, monkeypa
     seen = []
     outputs = [np.zeros((1, 68, 2)), np.eye(3)[None], np.zeros((1, 68)), np.zeros(1)]
     monkeypatch.setattr(landmarker._session, "run", lambda crops: seen.append(crops) or outputs)
-    monkeypatch.setattr(landmarks, "photometric", lambda image, _: image)
+    monkeypatch.setattr(crops, "photometric", lambda image, _: image)
     face = training_face(photos)
     landmarker.predict(face.image, points_box(face.outline)[None])
     crop, points, _, rotation = dataset(face).sample(face, Plain())
@@ -293,7 +291,7 @@ def test_without_empty_crops_the_samples_stay_what_they_were(photos):
 
 def test_lost_crops_are_beside_the_face(photos):
     face = training_face(photos)
-    crops = [landmarks._lost_crop(face, i, 112, 1.25) for i in range(10)]
+    crops = [validate._lost_crop(face, i, 112, 1.25) for i in range(10)]
     centres = np.array([crop.apply(face.outline[2]) for crop in crops])
     assert (np.linalg.norm(centres - 56, axis=1) > 0.85 * 112 / 1.25).all()
     assert len({crop_image(face.image, crop).tobytes() for crop in crops}) == len(crops)

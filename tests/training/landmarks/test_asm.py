@@ -7,9 +7,9 @@ torch = pytest.importorskip("torch")
 
 from asmnet.errors import InvalidInputError  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
-from asmnet.training.landmarks import fit as landmarks  # noqa: E402
+from asmnet.training.landmarks import losses  # noqa: E402
 from asmnet.training.landmarks.asm import ActiveShapeModel  # noqa: E402
-from asmnet.training.nets.models import LandmarkModel  # noqa: E402
+from asmnet.training.nets.blocks import LandmarkModel  # noqa: E402
 
 
 def moved(shape, angle, scale, shift):
@@ -78,14 +78,14 @@ def test_the_paper_s_loss_of_one_face():
     """
     to_labels = torch.tensor([[[3.0, 4.0], [0.0, 0.0]]])
     to_shape = torch.tensor([[[4.0, 4.0], [0.0, 1.0]]])
-    loss = landmarks.asm_assisted(to_labels, to_shape, 2.0, "square")
+    loss = losses.asm_assisted(to_labels, to_shape, 2.0, "square")
     assert loss.tolist() == pytest.approx([12.5 + 2 * 16.5])
-    assert landmarks.asm_assisted(to_labels, to_shape, 0.0, "square").tolist() == [12.5]
-    wing = landmarks.asm_assisted(to_labels, to_shape, 2.0, "wing")
+    assert losses.asm_assisted(to_labels, to_shape, 0.0, "square").tolist() == [12.5]
+    wing = losses.asm_assisted(to_labels, to_shape, 2.0, "wing")
     terms = [[10 * np.log1p(e / 2) for e in errors] for errors in ((3, 4, 0, 0), (4, 4, 0, 1))]
     assert wing.tolist() == pytest.approx([(np.mean(terms[0]) + 2 * np.mean(terms[1])) / 3])
     with pytest.raises(InvalidInputError, match="point_loss: expected wing or square, got 'l1'"):
-        landmarks.asm_assisted(to_labels, to_shape, 2.0, "l1")
+        losses.asm_assisted(to_labels, to_shape, 2.0, "l1")
 
 
 class Constant(LandmarkModel):
@@ -116,7 +116,7 @@ def batch():
     ("progress", "alpha"), [(0.0, 2), (0.33, 2), (0.34, 1), (0.66, 1), (0.67, 0.5), (1.0, 0.5)]
 )
 def test_the_weight_of_the_smoothed_target_falls_by_thirds(progress, alpha):
-    parts = landmarks.landmark_losses(
+    parts = losses.landmark_losses(
         Constant(), batch(), progress, alphas=[2.0, 1.0, 0.5], pose_weight=3.0, point_loss="square"
     )
     assert parts["points"].item() == pytest.approx(100 + alpha * 400, rel=1e-4)
@@ -126,7 +126,7 @@ def test_the_weight_of_the_smoothed_target_falls_by_thirds(progress, alpha):
 
 @pytest.mark.parametrize("alphas", [[], [0], [0.0, 0.0]])
 def test_no_alphas_mean_no_asm_term(alphas):
-    parts = landmarks.landmark_losses(
+    parts = losses.landmark_losses(
         Constant(), batch(), 0.5, alphas=alphas, pose_weight=3.0, point_loss="square"
     )
     assert parts["points"].item() == pytest.approx(100, rel=1e-4)

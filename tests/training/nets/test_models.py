@@ -12,20 +12,14 @@ from asmnet.errors import InvalidInputError  # noqa: E402
 from asmnet.schemes import WFLW_98, WFLW_TO_IBUG  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
 from asmnet.training.export.correction import CorrectedLandmarks, principal_components  # noqa: E402
-from asmnet.training.nets.count import count_multiply_adds  # noqa: E402
+from asmnet.training.nets.asmnet import ASMNet  # noqa: E402
+from asmnet.training.nets.atpn import ATPN, draw_heatmap  # noqa: E402
+from asmnet.training.nets.blocks import InvertedResidual, conv_bn  # noqa: E402
+from asmnet.training.nets.build import landmark_model, network  # noqa: E402
+from asmnet.training.nets.count import count_multiply_adds, count_parameters  # noqa: E402
 from asmnet.training.nets.heads import HEADS, MapHead, PixelInPixelHead, SimCCHead  # noqa: E402
-from asmnet.training.nets.models import (  # noqa: E402
-    ATPN,
-    ASMNet,
-    InvertedResidual,
-    LandmarkNet,
-    MobileNetV2,
-    conv_bn,
-    count_parameters,
-    draw_heatmap,
-    landmark_model,
-    network,
-)
+from asmnet.training.nets.landmark_net import LandmarkNet  # noqa: E402
+from asmnet.training.nets.mobilenet_v2 import MobileNetV2  # noqa: E402
 from asmnet.training.transfer import start_from  # noqa: E402
 
 MEAN = torch.full((68, 2), 0.5)
