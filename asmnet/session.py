@@ -7,11 +7,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from asmnet.errors import InvalidInputError, ProviderError, WeightsError
 from asmnet.weights import load_weights
+
+# From 1.29 on ONNX Runtime writes usage data into the home folder and sends them, unless this is
+# there when it is imported; later it is ignored. Who sets the variable keeps their choice.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime as ort
 
 Weights = str | os.PathLike[str]
 

@@ -3,10 +3,13 @@
 Usage: python plain_onnxruntime.py asmnet-68.onnx PHOTO X0 Y0 X1 Y1   (a box from brows to chin)
 """
 
+import os
 import sys
 
 import cv2
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before the import, or it sends usage data
 import onnxruntime as ort
 
 weights, photo, *box = sys.argv[1:]
