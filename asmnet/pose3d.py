@@ -134,7 +134,7 @@ def _check(landmarks: ArrayLike, scheme: LandmarkScheme) -> FloatArray:
         raise InvalidInputError(
             f"landmarks: expected finite numbers of shape ({len(scheme)}, 2), got {points.shape}"
         )
-    if scheme is WFLW_98:
+    if scheme == WFLW_98:
         points = WFLW_TO_IBUG @ points
     length, width = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
     if not width > _LEAST_WIDTH * length:

@@ -6,20 +6,39 @@ A scheme draws, mirrors and normalises, so that no other code asks how many poin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
 
+class _Groups(Mapping[str, NDArray[np.intp]]):
+    """A dict that cannot be changed; other than ``MappingProxyType`` it can be copied."""
+
+    def __init__(self, groups: Mapping[str, NDArray[np.intp]]) -> None:
+        self._groups = dict(groups)
+
+    def __getitem__(self, name: str) -> NDArray[np.intp]:
+        return self._groups[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._groups)
+
+    def __len__(self) -> int:
+        return len(self._groups)
+
+    def __repr__(self) -> str:
+        return repr(self._groups)
+
+
 @dataclass(frozen=True, eq=False)
 class LandmarkScheme:
-    """A named order of facial landmarks.
+    """A named order of facial landmarks; schemes of the same name are equal.
 
     Attributes:
         name: "ibug68" or "wflw98".
@@ -36,6 +55,21 @@ class LandmarkScheme:
     closed: frozenset[str]
     flip: NDArray[np.intp]
     eye_corners: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "groups", _Groups(self.groups))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LandmarkScheme) and self.name == other.name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        # A known scheme is the same object in every process and in every copy of a face.
+        if SCHEMES.get(self.name) is self:
+            return _known_scheme, (self.name,)
+        return super().__reduce_ex__(protocol)
 
     def __len__(self) -> int:
         return len(self.flip)
@@ -83,7 +117,7 @@ def _indices(*parts: int | tuple[int, int]) -> NDArray[np.intp]:
 
 
 def _groups(**runs: tuple[int, int]) -> Mapping[str, NDArray[Any]]:
-    return MappingProxyType({name: _indices(run) for name, run in runs.items()})
+    return {name: _indices(run) for name, run in runs.items()}
 
 
 IBUG_68 = LandmarkScheme(
@@ -138,6 +172,10 @@ SCHEMES: Mapping[str, LandmarkScheme] = MappingProxyType(
     {scheme.name: scheme for scheme in (IBUG_68, WFLW_98)}
 )
 """Every scheme by its name, as the weights manifest names it."""
+
+
+def _known_scheme(name: str) -> LandmarkScheme:
+    return SCHEMES[name]
 
 
 def _wflw_to_ibug() -> NDArray[np.float64]:

@@ -165,9 +165,14 @@ class Face:
         """The same face with 300W's 68 points: itself, or mapped from WFLW's 98.
 
         See `asmnet.schemes.WFLW_TO_IBUG`; a point between others has their mean confidence.
+
+        Raises:
+            InvalidInputError: the points are of another scheme.
         """
-        if self.scheme is not WFLW_98:
+        if self.scheme == IBUG_68:
             return self
+        if self.scheme != WFLW_98:
+            raise InvalidInputError(f"scheme: expected ibug68 or wflw98, got {self.scheme!r}")
         landmarks = (WFLW_TO_IBUG @ self.landmarks).astype(np.float32)
         confidence = self.confidence
         if confidence is not None:

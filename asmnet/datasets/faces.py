@@ -58,7 +58,7 @@ def labelled_faces(
         LabelError: there are none, or a label is broken.
     """
     faces = main_faces(data, split, scheme)
-    joined = scheme is WFLW_98
+    joined = scheme == WFLW_98
     faces += (
         _joined(data, "300w_lp_ibug", read_300w_lp, split) if joined else read_300w_lp(data, split)
     )
@@ -75,7 +75,7 @@ def labelled_faces(
 
 def main_faces(data: Path, split: Split, scheme: LandmarkScheme) -> list[LabelledFace]:
     """The faces of :data:`MAIN_SETS` with points of the scheme; not all have a rotation."""
-    if scheme is WFLW_98:
+    if scheme == WFLW_98:
         return _wflw(data, split) + _joined(data, "300w", read_300w, split)
     return read_300w(data, split)
 

@@ -113,7 +113,7 @@ def read_labels(
     faces = []
     with np.load(path) as labels:
         landmarks = labels["landmarks"]
-        if scheme is IBUG_68 and landmarks.shape[1] == len(WFLW_98):
+        if scheme == IBUG_68 and landmarks.shape[1] == len(WFLW_98):
             landmarks = WFLW_TO_IBUG @ landmarks
         if landmarks.shape[1] != len(scheme):
             raise InvalidInputError(

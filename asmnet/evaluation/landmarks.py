@@ -143,7 +143,7 @@ def score(
     worst: list[tuple[float, int, ImageArray]] = []  # a heap, the smallest error first
     for image, face in tqdm(samples, title):
         points, scheme = _mapped_label(face, landmarker.scheme)
-        box = points_box(face.landmarks if face.scheme is IBUG_68 else _to_68(face.landmarks))
+        box = points_box(face.landmarks if face.scheme == IBUG_68 else _to_68(face.landmarks))
         guess = landmarker.predict(image, box[None])[0]
         detection = matching(detector.detect(image), box)
         second = None if detection is None else predict(landmarker, image, detection)
@@ -287,7 +287,7 @@ def set_figures(scores: Scores, test_set: TestSet, *, pupil: bool = False) -> Fi
     if [*map(len, scores.subsets)] == [1] * len(everything) and len(names) == 1:
         title = f"{title} {names[0]}"  # the rest of the set is not there
         names = []
-    if scores.scheme is IBUG_68 and title.startswith("WFLW"):
+    if scores.scheme == IBUG_68 and title.startswith("WFLW"):
         title = f"{title} as 68 points"
     figures: Figures = {f"{title}, faces": len(everything)}
     figures |= box_figures(scores, title, everything, limits=test_set.limits, pupil=pupil)
@@ -324,13 +324,13 @@ def _to_68(points: FloatArray) -> FloatArray:
 
 
 def _mapped_label(face: LabelledFace, scheme: LandmarkScheme) -> tuple[FloatArray, LandmarkScheme]:
-    if face.scheme is WFLW_98 and scheme is not WFLW_98:
+    if face.scheme == WFLW_98 and scheme != WFLW_98:
         return _to_68(face.landmarks), IBUG_68
     return face.landmarks, face.scheme
 
 
 def _points(face: Face, scheme: LandmarkScheme) -> FloatArray:
-    return face.landmarks if face.scheme is scheme else face.to_68().landmarks
+    return face.landmarks if face.scheme == scheme else face.to_68().landmarks
 
 
 def _pupil(scores: Scores, predicted: FloatArray, chosen: NDArray[np.bool_]) -> float:

@@ -155,7 +155,7 @@ def _labelled_face(
 
 def _outline(points: FloatArray, scheme: LandmarkScheme) -> FloatArray:
     """The 68 points of labelled ones."""
-    return points if scheme is IBUG_68 else np.asarray(WFLW_TO_IBUG @ points)
+    return points if scheme == IBUG_68 else np.asarray(WFLW_TO_IBUG @ points)
 
 
 def _surroundings(
