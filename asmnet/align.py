@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from asmnet.errors import InvalidInputError
-from asmnet.geometry import CropTransform, FloatArray
+from asmnet.geometry import CropTransform, similarity
 from asmnet.image import ChannelOrder, ImageArray, ImageSource, crop_image, load_image
 from asmnet.types import Face
 
@@ -47,7 +47,9 @@ def align_transform(
     if not isinstance(size, int) or size < 1:
         raise InvalidInputError(f"size: expected a positive int, got {size!r}")
     source = face.scheme.keypoints @ face.landmarks.astype(np.float64)
-    return CropTransform(_similarity(source, size * target), size)
+    if not np.ptp(source, axis=0).any():
+        raise InvalidInputError("face: expected key points apart from each other, got one place")
+    return CropTransform(similarity(source, size * target), size)
 
 
 def aligned_crop(
@@ -75,18 +77,3 @@ def aligned_crop(
     """
     transform = align_transform(face, size=size, template=template)
     return crop_image(load_image(image, channel_order=channel_order), transform)
-
-
-def _similarity(source: FloatArray, target: FloatArray) -> FloatArray:
-    """(2, 3) matrix of the least-squares similarity between (n, 2) points, without a mirror.
-
-    In the plane Umeyama's solution is a division of complex numbers.
-    """
-    a, b = (points - points.mean(axis=0) for points in (source, target))
-    a, b = a[:, 0] + 1j * a[:, 1], b[:, 0] + 1j * b[:, 1]
-    spread = float((abs(a) ** 2).sum())
-    if spread == 0:
-        raise InvalidInputError("face: expected key points apart from each other, got one place")
-    turn = (a.conj() * b).sum() / spread
-    linear = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
-    return np.column_stack([linear, target.mean(axis=0) - linear @ source.mean(axis=0)])

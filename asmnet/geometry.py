@@ -61,16 +61,50 @@ def points_box(points: FloatArray) -> FloatArray:
 def upright_angle(keypoints: FloatArray) -> float:
     """In-plane turn of a face in degrees, clockwise as the viewer sees it, from five key points.
 
-    It is the rotation of the least-squares similarity transform (Umeyama 1991) that takes
+    It is the rotation of the least-squares similarity transform that takes
     ``UPRIGHT_KEYPOINTS`` to ``keypoints`` (5, 2), so it stays stable on profiles, where the two
     eyes fall together.
     """
-    template = UPRIGHT_KEYPOINTS - UPRIGHT_KEYPOINTS.mean(axis=0)
-    points = np.asarray(keypoints, dtype=np.float64)
-    points = points - points.mean(axis=0)
-    dot = (template * points).sum()
-    cross = (template[:, 0] * points[:, 1] - template[:, 1] * points[:, 0]).sum()
-    return float(np.degrees(np.arctan2(cross, dot)))
+    (cos, _, _), (sin, _, _) = similarity(UPRIGHT_KEYPOINTS, np.asarray(keypoints, np.float64))
+    return float(np.degrees(np.arctan2(sin, cos)))
+
+
+def similarity(
+    source: FloatArray, target: FloatArray, weights: FloatArray | None = None
+) -> FloatArray:
+    """The least-squares similarity transform between points: turn, one scale and shift, no mirror.
+
+    In the plane Umeyama's solution (1991) is a division of complex numbers.
+
+    Args:
+        source: (..., n, 2).
+        target: (..., n, 2).
+        weights: (n,) of the points; all the same unless given.
+
+    Returns:
+        (..., 2, 3) matrices; points all in one place go to the target's mean.
+    """
+    share = np.full(source.shape[-2], 1 / source.shape[-2]) if weights is None else weights
+    share = share / share.sum()
+    centre, middle = share @ source, share @ target
+    a, b = source - centre[..., None, :], target - middle[..., None, :]
+    spread = np.maximum((a**2).sum(axis=-1) @ share, np.finfo(np.float64).tiny)
+    cos = (a * b).sum(axis=-1) @ share / spread
+    sin = (a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]) @ share / spread
+    linear = np.stack([np.stack([cos, -sin], axis=-1), np.stack([sin, cos], axis=-1)], axis=-2)
+    shift = middle - (linear @ centre[..., None])[..., 0]
+    return np.concatenate([linear, shift[..., None]], axis=-1)
+
+
+def match_greedily(values: FloatArray, least: float) -> dict[int, int]:
+    """Pairs of rows and columns, highest value first, each above ``least``."""
+    pairs: dict[int, int] = {}
+    values = values.copy()
+    while values.size and values.max() > least:
+        row, column = np.unravel_index(values.argmax(), values.shape)
+        pairs[int(row)] = int(column)
+        values[row], values[:, column] = least, least
+    return pairs
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -114,7 +115,7 @@ def fit_rotation(points: FloatArray, face: Face3D) -> FloatArray:
         state = np.concatenate([np.zeros(6), coefficients])
         flat = jacobian.reshape(2 * count, -1)
         step = np.linalg.solve(rows.T @ flat + np.diag(prior), rows.T @ error - prior * state)
-        rotation = _turn(step[:3]) @ rotation
+        rotation = cv2.Rodrigues(step[:3])[0] @ rotation
         # Points that are no face at all would shrink it to nothing; a face never takes such steps.
         scale, shift = scale * float(np.exp(np.clip(step[3], -0.5, 0.5))), shift + step[4:6]
         coefficients = coefficients + step[6:]
@@ -161,13 +162,3 @@ def _nearest_camera(
     rotation = np.vstack([first_two, np.cross(*first_two)])
     scale = float(sizes.mean())
     return rotation, scale, middle - scale * first_two @ centre
-
-
-def _turn(vector: FloatArray) -> FloatArray:
-    """Rotation (3, 3) about a vector by its length in radians (Rodrigues' formula)."""
-    angle = float(np.linalg.norm(vector))
-    if angle == 0:
-        return np.eye(3)
-    x, y, z = vector / angle
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    return np.asarray(np.eye(3) + np.sin(angle) * cross + (1 - np.cos(angle)) * cross @ cross)

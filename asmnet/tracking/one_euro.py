@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet.errors import InvalidInputError
-from asmnet.geometry import FloatArray, points_box
+from asmnet.geometry import FloatArray, points_box, similarity
 from asmnet.schemes import LandmarkScheme
 
 # A point without any confidence still follows slowly, or a wrong shape would stay for ever.
@@ -178,13 +178,8 @@ def _turn(start: FloatArray, end: FloatArray) -> NDArray[np.float64]:
 def _split(moves: FloatArray, points: FloatArray, weights: FloatArray) -> FloatArray:
     """Moves (N, 2) of points into (2, N, 2): what a similarity transform explains, and the rest.
 
-    The transform is the least-squares one; it is linear in shift, turn and scale.
+    The transform is the least-squares one.
     """
-    share = weights / weights.sum()
-    arms = points - share @ points
-    shift = share @ moves
-    inertia = max(float(share @ (arms**2).sum(axis=1)), 1e-12)
-    stretch = float(share @ (arms * moves).sum(axis=1)) / inertia
-    turn = float(share @ (arms[:, 0] * moves[:, 1] - arms[:, 1] * moves[:, 0])) / inertia
-    common = shift + stretch * arms + turn * (arms[:, ::-1] * [-1, 1])
+    matrix = similarity(points, points + moves, weights)
+    common = points @ matrix[:, :2].T + matrix[:, 2] - points
     return np.stack([common, moves - common])

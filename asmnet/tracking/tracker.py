@@ -10,7 +10,7 @@ import numpy as np
 from asmnet.analyzer import check_landmarks, check_max_faces
 from asmnet.detector import FaceDetector, check_score
 from asmnet.errors import InvalidInputError
-from asmnet.geometry import FloatArray, box_iou, points_box
+from asmnet.geometry import FloatArray, box_iou, match_greedily, points_box
 from asmnet.image import ChannelOrder, ImageArray, ImageSource, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.session import Weights
@@ -203,7 +203,9 @@ class FaceTracker:
         """Confirms faces that are followed, finds lost ones again, begins new ones."""
         found = self._detector.detect(pixels, min_score=self._min_score)
         followed = _boxes([track.face for track in self._followed])
-        confirmed = _match(box_iou(followed, _stack([d.bbox for d in found])), SAME_FACE_IOU)
+        confirmed = match_greedily(
+            box_iou(followed, _stack([d.bbox for d in found])), SAME_FACE_IOU
+        )
         for i, j in confirmed.items():
             self._followed[i].score = found[j].score
         self._lose(
@@ -229,7 +231,7 @@ class FaceTracker:
         """Follows found faces: lost ones by their old numbers, and new ones, best score first."""
         lost = [track for track in self._lost if track.scene == self._scene]
         nearness = [[track.nearness(face, self._time) for track in lost] for face in faces]
-        owners = _match(np.array(nearness).reshape(len(faces), len(lost)), 0.0)
+        owners = match_greedily(np.array(nearness).reshape(len(faces), len(lost)), 0.0)
         for i in sorted(range(len(faces)), key=lambda i: i not in owners):
             if self._max_faces is not None and len(self._followed) >= self._max_faces:
                 break
@@ -324,17 +326,6 @@ def _is_there(face: Face, pixels: ImageArray, min_presence: float) -> bool:
     x, y = _centre(face)
     inside = 0 <= x <= width and 0 <= y <= height and _size(face) >= MIN_SIDE
     return bool(inside and (face.presence is None or face.presence >= min_presence))
-
-
-def _match(values: FloatArray, least: float) -> dict[int, int]:
-    """Greedy pairs of rows and columns, highest value first, each above ``least``."""
-    pairs: dict[int, int] = {}
-    values = values.copy()
-    while values.size and values.max() > least:
-        row, column = np.unravel_index(values.argmax(), values.shape)
-        pairs[int(row)] = int(column)
-        values[row], values[:, column] = least, least
-    return pairs
 
 
 def _boxes(faces: list[Face]) -> FloatArray:

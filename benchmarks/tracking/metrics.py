@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet.evaluation.metrics import residuals as face_residuals
-from asmnet.geometry import FloatArray, box_iou, points_box
+from asmnet.geometry import FloatArray, box_iou, match_greedily, points_box
 from asmnet.schemes import IBUG_68
 
 MATCH_IOU = 0.3
@@ -82,7 +82,7 @@ def follow(
 ) -> Followed:
     """Matches two lists of T frames; ``people`` is the number of people in the scene.
 
-    A prediction matches a face when the tight boxes of their points overlap by IoU ≥ 0.3; the best
+    A prediction matches a face when the tight boxes of their points overlap by an IoU above 0.3; the best
     pair of a frame first. Visible faces choose before covered ones: behind a passing face lies
     another, and the front one's points are no prediction of it.
     """
@@ -117,14 +117,7 @@ def _pairs(faces: Sequence[TruthFace], candidates: Sequence[TrackedFace]) -> lis
         points_box(np.stack([face.landmarks for face in faces])),
         points_box(np.stack([face.landmarks for face in candidates])),
     )
-    pairs = []
-    for _ in range(min(overlaps.shape)):
-        i, j = np.unravel_index(overlaps.argmax(), overlaps.shape)
-        if overlaps[i, j] < MATCH_IOU:
-            break
-        pairs.append((int(i), int(j)))
-        overlaps[i], overlaps[:, j] = -1, -1
-    return pairs
+    return list(match_greedily(overlaps, MATCH_IOU).items())
 
 
 def eye_distances(followed: Followed) -> FloatArray:

@@ -5,20 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from asmnet.datasets.records import LabelledFace
-from asmnet.geometry import FloatArray, points_box
+from asmnet.geometry import FloatArray, points_box, similarity
 from asmnet.schemes import IBUG_68
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-ComplexArray = NDArray[np.complexfloating[Any]]
 
 LIMIT = 3.0  # of a coefficient, in standard deviations of its mode
 _ROUNDS = 10  # of the alignment; the mean moves by less than 1e-6 after a few
@@ -67,19 +64,17 @@ class ActiveShapeModel:
 
     def project(self, shapes: FloatArray) -> FloatArray:
         """The nearest plausible shapes: (m, N, 2) to (m, N, 2), coefficients clipped to ±3√λ."""
-        flat = shapes.reshape(len(shapes), -1)
         if not self.aligned:
-            return np.asarray(self._smooth(flat).reshape(shapes.shape))
-        points, mean = _complex(flat), _complex(self.mean[None])
-        centres = points.mean(axis=1, keepdims=True)
-        factors = _similarities(points - centres, mean)
-        smooth = _complex(self._smooth(_flat((points - centres) * factors)))
-        return np.asarray(_flat(smooth / factors + centres).reshape(shapes.shape))
+            return self._smooth(shapes)
+        frames = similarity(shapes, self.mean.reshape(-1, 2))
+        linear, shift = frames[:, :, :2].swapaxes(1, 2), frames[:, None, :, 2]
+        return np.asarray((self._smooth(shapes @ linear + shift) - shift) @ np.linalg.inv(linear))
 
-    def _smooth(self, flat: FloatArray) -> FloatArray:
+    def _smooth(self, shapes: FloatArray) -> FloatArray:
         limit = LIMIT * np.sqrt(self.variances)
+        flat = shapes.reshape(len(shapes), -1)
         coefficients = np.clip((flat - self.mean) @ self.modes, -limit, limit)
-        return np.asarray(self.mean + coefficients @ self.modes.T)
+        return np.asarray(self.mean + coefficients @ self.modes.T).reshape(shapes.shape)
 
     def save(self, path: Path) -> None:
         """Writes everything into one ``.npz`` file."""
@@ -96,37 +91,16 @@ class ActiveShapeModel:
             return cls(file["mean"], file["modes"], file["variances"], bool(file["aligned"]))
 
 
-# A point of the plane is a complex number here, so that a similarity without its shift is one
-# multiplication: by a number whose angle is the turn and whose magnitude is the scale.
-
-
-def _complex(flat: FloatArray) -> ComplexArray:
-    """(m, 2N) to complex (m, N)."""
-    return np.asarray(flat[:, 0::2] + 1j * flat[:, 1::2])
-
-
-def _flat(points: ComplexArray) -> FloatArray:
-    """Complex (m, N) to (m, 2N), x and y in turns."""
-    return np.stack([points.real, points.imag], axis=2).reshape(len(points), -1)
-
-
-def _similarities(points: ComplexArray, target: ComplexArray) -> ComplexArray:
-    """(m, 1) turns with scales that take centred shapes closest to one, in least squares."""
-    dots = (points.conj() * target).sum(axis=1, keepdims=True)
-    return np.asarray(dots / (np.abs(points) ** 2).sum(axis=1, keepdims=True))
-
-
 def _align_all(shapes: FloatArray) -> FloatArray:
     """Generalised Procrustes analysis: (m, N, 2) to (m, 2N), around 0, of the mean's unit size."""
-    points = _complex(shapes.reshape(len(shapes), -1))
-    points = points - points.mean(axis=1, keepdims=True)
+    shapes = shapes - shapes.mean(axis=1, keepdims=True)
     # Start from the mean as it lies, so that upright faces stay upright.
-    mean = (points / np.linalg.norm(points, axis=1, keepdims=True)).mean(axis=0, keepdims=True)
+    mean = (shapes / np.linalg.norm(shapes, axis=(1, 2), keepdims=True)).mean(axis=0)
     for _ in range(_ROUNDS):
         mean = mean / np.linalg.norm(mean)
-        aligned = points * _similarities(points, mean)
-        mean = aligned.mean(axis=0, keepdims=True)
-    return _flat(aligned)
+        aligned = shapes @ similarity(shapes, mean)[:, :, :2].swapaxes(1, 2)
+        mean = aligned.mean(axis=0)
+    return aligned.reshape(len(shapes), -1)
 
 
 def fit_shape_model(
