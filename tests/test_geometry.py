@@ -7,10 +7,12 @@ from asmnet.geometry import (
     box_iou,
     euler_to_rotation,
     geodesic_degrees,
+    match_greedily,
     non_maximum_suppression,
     points_box,
     roll_matrix,
     rotation_to_euler,
+    similarity,
     upright_angle,
 )
 
@@ -95,3 +97,32 @@ def test_roll_matrix_adds_roll_to_a_frontal_head():
 def test_geodesic_angle():
     turned = euler_to_rotation(np.array([0.0, 33, 0]))
     assert geodesic_degrees(np.eye(3), turned) == pytest.approx(33)
+
+
+def test_a_similarity_is_found_again():
+    turned = euler_to_rotation(np.array([0.0, 0, 30]))[:2, :2]
+    points = np.random.default_rng(0).normal(size=(4, 6, 2))
+    moved = 3 * points @ turned.T + [5, -2]
+    matrices = similarity(points, moved)
+    assert matrices[:, :, :2] == pytest.approx(np.tile(3 * turned, (4, 1, 1)))
+    assert matrices[:, :, 2] == pytest.approx(np.tile([5, -2], (4, 1)))
+
+
+def test_a_point_without_weight_moves_no_similarity():
+    points = np.array([[0.0, 0], [1, 0], [0, 1], [5, 5]])
+    moved = points + np.array([[2, 3], [2, 3], [2, 3], [-40, 9]])
+    matrix = similarity(points, moved, np.array([1.0, 1, 2, 0]))
+    assert matrix == pytest.approx(np.array([[1.0, 0, 2], [0, 1, 3]]))
+
+
+def test_points_in_one_place_go_to_the_middle_of_the_others():
+    matrix = similarity(np.ones((3, 2)), np.array([[0.0, 0], [3, 0], [0, 3]]))
+    assert matrix == pytest.approx(np.array([[0.0, 0, 1], [0, 0, 1]]))
+
+
+def test_greedy_matching_takes_the_highest_first_and_nothing_at_the_limit():
+    values = np.array([[0.9, 0.8], [0.8, 0.1], [0.3, 0.2]])
+    assert match_greedily(values, 0.2) == {0: 0}
+    assert match_greedily(values, 0.1) == {0: 0, 2: 1}
+    assert match_greedily(np.empty((0, 2)), 0.1) == {}
+    assert values[0, 0] == 0.9  # left as they were

@@ -82,9 +82,9 @@ def follow(
 ) -> Followed:
     """Matches two lists of T frames; ``people`` is the number of people in the scene.
 
-    A prediction matches a face when the tight boxes of their points overlap by an IoU above 0.3; the best
-    pair of a frame first. Visible faces choose before covered ones: behind a passing face lies
-    another, and the front one's points are no prediction of it.
+    A prediction matches a face when the tight boxes of their points overlap by an IoU above 0.3;
+    the best pair of a frame first. Visible faces choose before covered ones: behind a passing face
+    lies another, and the front one's points are no prediction of it.
     """
     frames = len(truth)
     points = np.full((frames, people, len(IBUG_68), 2), np.nan)
