@@ -29,6 +29,7 @@ from asmnet.landmarker import FaceLandmarker
 from asmnet.measures import eye_openness, mouth_openness
 from asmnet.pose3d import head_pose_from_landmarks
 from asmnet.schemes import IBUG_68, WFLW_98, LandmarkScheme
+from asmnet.session import RuntimeOptions
 from asmnet.tracking.one_euro import Smoothing
 from asmnet.tracking.tracker import FaceTracker
 from asmnet.types import Detection, Face, HeadPose
@@ -53,6 +54,7 @@ __all__ = [
     "InvalidInputError",
     "LandmarkScheme",
     "ProviderError",
+    "RuntimeOptions",
     "Smoothing",
     "VideoError",
     "WeightsDownloadError",

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 
+from asmnet.cpus import cpu_count
 from asmnet.detector import DEFAULT_MIN_SCORE, FaceDetector
 from asmnet.errors import ImageError, InvalidInputError
 from asmnet.image import ChannelOrder, ImageSource, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.pool import map_in_order
-from asmnet.session import Weights
+from asmnet.session import RuntimeOptions, Weights
 from asmnet.types import Face
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 LANDMARK_COUNTS = (68, 98)
 
@@ -34,9 +37,7 @@ class FaceAnalyzer:
         landmarks: int = 68,
         detector: Weights = "asmnet-face",
         landmarker: Weights | None = None,
-        threads: int | None = None,
-        providers: Sequence[str] | None = None,
-        download: bool = False,
+        **runtime: Unpack[RuntimeOptions],
     ) -> None:
         """Loads both networks.
 
@@ -44,24 +45,16 @@ class FaceAnalyzer:
             landmarks: 68 or 98 points; chooses the landmarker "asmnet-68" or "asmnet-98".
             detector: name, ``hf://`` reference or path of the detector's weights.
             landmarker: the same of the landmarker's weights, instead of ``landmarks``.
-            threads: threads of one run; None lets ONNX Runtime choose.
-            providers: ONNX Runtime's execution providers, best first; None is the CPU.
-            download: fetch weights that are not on this machine; without it nothing touches the
-                network.
+            **runtime: threads, providers, session_options, download: see `asmnet.RuntimeOptions`.
 
         Raises:
             InvalidInputError: an option out of its range.
             WeightsError: weights or a provider cannot be used.
         """
         check_landmarks(landmarks)
-        self._detector = FaceDetector(
-            detector, threads=threads, providers=providers, download=download
-        )
+        self._detector = FaceDetector(detector, **runtime)
         self._landmarker = FaceLandmarker(
-            f"asmnet-{landmarks}" if landmarker is None else landmarker,
-            threads=threads,
-            providers=providers,
-            download=download,
+            f"asmnet-{landmarks}" if landmarker is None else landmarker, **runtime
         )
 
     def detect(
@@ -143,7 +136,8 @@ class FaceAnalyzer:
 
         Args:
             images: see `asmnet.image.load_image`.
-            workers: threads that each take an image; None is one a core.
+            workers: threads that each take an image; None is one for each CPU that the process may
+                use.
             channel_order: of the arrays' colours, "rgb" or "bgr".
             min_score: 0–1, faces below are not returned.
             max_faces: keep only so many of the best; None keeps all.
@@ -155,7 +149,7 @@ class FaceAnalyzer:
             InvalidInputError: an option out of its range.
         """
         if workers is None:
-            workers = os.cpu_count() or 1
+            workers = cpu_count()
         if not isinstance(workers, int) or workers < 1:
             raise InvalidInputError(f"workers: expected a positive int or None, got {workers!r}")
         if on_error not in ("raise", "return"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,11 @@ from numpy.typing import NDArray
 from asmnet.errors import InvalidInputError, WeightsError
 from asmnet.geometry import FloatArray, non_maximum_suppression
 from asmnet.image import ChannelOrder, ImageArray, ImageSource, letterbox, load_image
-from asmnet.session import OnnxSession, Weights
+from asmnet.session import OnnxSession, RuntimeOptions, Weights
 from asmnet.types import Detection
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 STRIDES = (8, 16, 32)
 NMS_IOU = 0.4
@@ -48,9 +51,7 @@ class FaceDetector:
         *,
         input_size: int = 320,
         min_score: float = DEFAULT_MIN_SCORE,
-        threads: int | None = None,
-        providers: Sequence[str] | None = None,
-        download: bool = False,
+        **runtime: Unpack[RuntimeOptions],
     ) -> None:
         """Loads the network.
 
@@ -62,10 +63,7 @@ class FaceDetector:
                 them half as large, at four times the cost. YuNet takes 640 at most, at the same
                 cost for each size.
             min_score: 0–1, faces below are not returned.
-            threads: threads of one run; None lets ONNX Runtime choose.
-            providers: ONNX Runtime's execution providers, best first; None is the CPU.
-            download: fetch weights that are not on this machine; without it nothing touches the
-                network.
+            **runtime: threads, providers, session_options, download: see `asmnet.RuntimeOptions`.
 
         Raises:
             InvalidInputError: an option out of its range.
@@ -75,9 +73,7 @@ class FaceDetector:
             raise InvalidInputError(
                 f"input_size: expected a multiple of 32 from 64 on, got {input_size!r}"
             )
-        self._session = OnnxSession(
-            weights, threads=threads, providers=providers, download=download
-        )
+        self._session = OnnxSession(weights, **runtime)
         self._format = _format_of(self._session, weights)
         if input_size > self._format.max_input_size:
             raise InvalidInputError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,8 +20,11 @@ from asmnet.geometry import (
 )
 from asmnet.image import ChannelOrder, ImageArray, ImageSource, crop_image, load_image
 from asmnet.schemes import SCHEMES, LandmarkScheme
-from asmnet.session import OnnxSession, Weights
+from asmnet.session import OnnxSession, RuntimeOptions, Weights
 from asmnet.types import Face, HeadPose
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # Boxes beyond this many pixels from the origin are mistakes, not faces.
 MAX_COORDINATE = 1e6
@@ -51,27 +55,19 @@ class FaceLandmarker:
     def __init__(
         self,
         weights: Weights = "asmnet-68",
-        *,
-        threads: int | None = None,
-        providers: Sequence[str] | None = None,
-        download: bool = False,
+        **runtime: Unpack[RuntimeOptions],
     ) -> None:
         """Loads the network.
 
         Args:
             weights: a name in the manifest, ``hf://org/repo[@revision]#name``, or the path of
                 an ONNX file that ``asmnet-train export`` wrote.
-            threads: threads of one run; None lets ONNX Runtime choose.
-            providers: ONNX Runtime's execution providers, best first; None is the CPU.
-            download: fetch weights that are not on this machine; without it nothing touches the
-                network.
+            **runtime: threads, providers, session_options, download: see `asmnet.RuntimeOptions`.
 
         Raises:
             WeightsError: the weights or a provider cannot be used.
         """
-        self._session = OnnxSession(
-            weights, threads=threads, providers=providers, download=download
-        )
+        self._session = OnnxSession(weights, **runtime)
         self._session.require_task("landmarks")
         metadata = self._session.metadata
         try:

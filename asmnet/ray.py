@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import pyarrow as pa
@@ -17,7 +17,10 @@ from asmnet.analyzer import FaceAnalyzer
 from asmnet.detector import DEFAULT_MIN_SCORE
 from asmnet.errors import ImageError, InvalidInputError
 from asmnet.rows import Row, arrow_schema, error_row, face_rows
-from asmnet.session import Weights
+from asmnet.session import RuntimeOptions, Weights
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class DetectFaces:
@@ -33,10 +36,9 @@ class DetectFaces:
         landmarks: int = 68,
         detector: Weights = "asmnet-face",
         landmarker: Weights | None = None,
-        providers: Sequence[str] | None = None,
-        download: bool = False,
         min_score: float = DEFAULT_MIN_SCORE,
         max_faces: int | None = None,
+        **runtime: Unpack[RuntimeOptions],
     ) -> None:
         """Loads the networks.
 
@@ -44,23 +46,22 @@ class DetectFaces:
             landmarks: 68 or 98 points; chooses the landmarker "asmnet-68" or "asmnet-98".
             detector: see `asmnet.FaceAnalyzer`, as for the other weights' options.
             landmarker: the landmarker's weights, instead of ``landmarks``.
-            providers: ONNX Runtime's execution providers, best first; None is the CPU.
-            download: fetch weights that are not on the worker's machine.
             min_score: 0–1, faces below are left out.
             max_faces: keep only so many of the best of each photo; None keeps all.
+            **runtime: providers, session_options, download, and threads, 1 unless given: see
+                `asmnet.RuntimeOptions`.
 
         Raises:
             InvalidInputError: an option out of its range.
             WeightsError: weights or a provider cannot be used.
         """
         cv2.setNumThreads(1)
+        runtime.setdefault("threads", 1)
         self._analyzer = FaceAnalyzer(
             landmarks=landmarks,
             detector=detector,
             landmarker=landmarker,
-            threads=1,
-            providers=providers,
-            download=download,
+            **runtime,
         )
         self._min_score, self._max_faces = min_score, max_faces
 

@@ -3,7 +3,6 @@
 The command `asmnet batch` does the same with files for results, progress and resuming.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import asmnet
 paths = sorted(p for p in Path(sys.argv[1]).iterdir() if p.suffix.lower() in {".jpg", ".png"})
 # One thread a network: the photos are what runs in parallel.
 analyzer = asmnet.FaceAnalyzer(threads=1)
-results = analyzer.detect_stream(paths, workers=os.cpu_count(), on_error="return")
+results = analyzer.detect_stream(paths, on_error="return")
 for path, faces in zip(paths, results, strict=True):
     if isinstance(faces, asmnet.ImageError):
         print(f"{path.name}: {faces}")

@@ -3,6 +3,7 @@
 import copy
 import multiprocessing
 import pickle
+import shutil
 from dataclasses import asdict, fields, is_dataclass
 
 import cloudpickle
@@ -13,7 +14,7 @@ import asmnet
 from asmnet.batch import BatchOptions, Progress
 from asmnet.geometry import CropTransform
 from asmnet.schemes import SCHEMES
-from asmnet.weights import HubReference, manifest
+from asmnet.weights import PACKAGE, HubReference, manifest
 
 
 def unpickled(data):
@@ -55,6 +56,10 @@ def assert_same(first, second):
     elif is_dataclass(first):
         for field in fields(first):
             assert_same(getattr(first, field.name), getattr(second, field.name))
+    elif isinstance(first, list):
+        assert len(first) == len(second)
+        for one, two in zip(first, second, strict=True):
+            assert_same(one, two)
     elif hasattr(first, "items"):
         assert list(first) == list(second)
         for key, value in first.items():
@@ -128,6 +133,38 @@ def test_every_error_passes_a_process_boundary(again):
             error = again(getattr(asmnet, name)("expected this, got that"))
             assert type(error) is getattr(asmnet, name)
             assert str(error) == "expected this, got that"
+
+
+def test_analyzers_are_loaded_again(again, photos, tmp_path, monkeypatch):
+    shutil.copyfile(PACKAGE / "weights" / "asmnet-face.onnx", tmp_path / "mine.onnx")
+    photo = photos.absolute() / "astronaut.png"
+    monkeypatch.chdir(tmp_path)
+    first = asmnet.FaceAnalyzer(
+        detector="mine.onnx", landmarker="asmnet-98", threads=1,
+        session_options={"session.intra_op.allow_spinning": "0"},
+    )  # fmt: skip
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    other = again(first)
+    assert_same(first.detect(photo), other.detect(photo))
+    assert_same(again(first).detect(photo), again(other).detect(photo))
+
+
+def test_detectors_and_landmarkers_keep_their_options(again, photos):
+    detector = asmnet.FaceDetector(input_size=640, min_score=0.9, threads=1)
+    assert again(detector).detect(photos / "apollo11_crew.jpg") == []
+    landmarker = again(asmnet.FaceLandmarker("asmnet-68-lite", threads=1))
+    assert landmarker.scheme is asmnet.IBUG_68
+    assert landmarker.predict(photos / "astronaut.png", [[174, 88, 270, 178]])
+
+
+@pytest.mark.parametrize("way", ["pickle", "cloudpickle", "deepcopy"])
+def test_a_tracker_goes_on_where_it_was(way, photos):
+    tracker = asmnet.FaceTracker(threads=1)
+    photo = photos / "astronaut.png"
+    tracker.update(photo, 0.0)
+    other = WAYS[way](tracker)
+    assert_same(tracker.update(photo, 0.1), other.update(photo, 0.1))
 
 
 def _put(queue, face):

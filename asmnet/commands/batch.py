@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -19,6 +18,7 @@ from asmnet.commands.options import (
     positive,
 )
 from asmnet.commands.progress import ProgressDisplay
+from asmnet.cpus import cpu_count
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.sources import STANDARD_INPUT, image_files, split_pattern
 
@@ -44,8 +44,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help=f"the table: a name that ends in {', '.join(FORMATS)}",
     )  # fmt: skip
     parser.add_argument(
-        "--workers", type=positive, default=os.cpu_count() or 1, metavar="N",
-        help="processes (one a core)",
+        "--workers", type=positive, default=cpu_count(), metavar="N",
+        help="processes (one for each CPU that it may use)",
     )  # fmt: skip
     parser.add_argument(
         "--resume", action="store_true", help="go on with a run that was stopped, or begin one"

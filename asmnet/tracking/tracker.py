@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,10 +14,13 @@ from asmnet.errors import InvalidInputError
 from asmnet.geometry import FloatArray, box_iou, match_greedily, points_box
 from asmnet.image import ChannelOrder, ImageArray, ImageSource, load_image
 from asmnet.landmarker import FaceLandmarker
-from asmnet.session import Weights
+from asmnet.session import RuntimeOptions, Weights, check_runtime
 from asmnet.tracking.one_euro import PointsFilter, RotationFilter, Smoothing, smoothing_factor
 from asmnet.tracking.shots import Scenes
 from asmnet.types import Face, HeadPose
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 # Presence that a new face needs, and that a followed one needs: a gap between the two, so that a
 # face near the edge does not come and go.
@@ -66,9 +70,7 @@ class FaceTracker:
         keep_lost: float = 3.0,
         detector: Weights | FaceDetector = "asmnet-face",
         landmarker: Weights | FaceLandmarker | None = None,
-        threads: int | None = None,
-        providers: Sequence[str] | None = None,
-        download: bool = False,
+        **runtime: Unpack[RuntimeOptions],
     ) -> None:
         """Loads both networks, unless they are given loaded.
 
@@ -83,16 +85,14 @@ class FaceTracker:
             detector: name, ``hf://`` reference or path of the detector's weights, or a loaded
                 detector, for example one that other trackers use as well.
             landmarker: the same of the landmarker, instead of ``landmarks``.
-            threads: threads of one run; None lets ONNX Runtime choose. This and the next two are
-                for networks that are loaded here.
-            providers: ONNX Runtime's execution providers, best first; None is the CPU.
-            download: fetch weights that are not on this machine; without it nothing touches the
-                network.
+            **runtime: of networks that are loaded here: threads, providers, session_options,
+                download, see `asmnet.RuntimeOptions`.
 
         Raises:
             InvalidInputError: an option out of its range.
             WeightsError: weights or a provider cannot be used.
         """
+        check_runtime(**runtime)  # even where both networks are loaded already
         check_landmarks(landmarks)
         check_max_faces(max_faces)
         if smoothing is not None and not isinstance(smoothing, Smoothing):
@@ -107,15 +107,10 @@ class FaceTracker:
         self._detect_every = detect_every
         self._keep_lost = keep_lost
         if not isinstance(detector, FaceDetector):
-            detector = FaceDetector(
-                detector, threads=threads, providers=providers, download=download
-            )
+            detector = FaceDetector(detector, **runtime)
         if not isinstance(landmarker, FaceLandmarker):
             landmarker = FaceLandmarker(
-                f"asmnet-{landmarks}" if landmarker is None else landmarker,
-                threads=threads,
-                providers=providers,
-                download=download,
+                f"asmnet-{landmarks}" if landmarker is None else landmarker, **runtime
             )
         self._detector = detector
         self._landmarker = landmarker
