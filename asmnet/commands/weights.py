@@ -12,7 +12,6 @@ from asmnet.commands.options import EXIT_FAILED, EXIT_OK
 from asmnet.errors import WeightsError, WeightsNotFoundError
 from asmnet.weights import (
     WeightsRecord,
-    cache_folder,
     cached_references,
     find_record,
     manifest,
@@ -41,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "list",
         help="all known networks",
         description="Prints name, task, size, licence, place and first figure of each network. "
-        f"Downloaded ones lie in {cache_folder()}.",
+        "Downloaded ones lie in ASMNET_CACHE, or else in asmnet in the platform's cache folder.",
         epilog=_ENVIRONMENT,
     )
     listing.add_argument("--json", action="store_true", help="print the whole records as JSON")

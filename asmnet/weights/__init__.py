@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from asmnet.errors import WeightsError
+from asmnet._checks import shown
+from asmnet.errors import InvalidInputError, WeightsError
 from asmnet.weights.cache import (
     DEFAULT_REVISION,
     HUB_SCHEME,
@@ -68,15 +69,22 @@ def load_weights(weights: str | os.PathLike[str], *, download: bool = False) -> 
         WeightsDownloadError: the download failed.
         ChecksumError: the file of a name is not the one that was released.
         WeightsError: the file or a manifest cannot be read.
+        InvalidInputError: neither a string nor a path.
     """
     if not is_named(weights):
-        return read_file(Path(weights))
+        return read_file(_path(weights))
     try:
         return read_verified(find_record(weights), weights)
     except WeightsError:
         bundled = weights in manifest() and manifest()[weights].source is None
         if not download or bundled:
             raise
-    # Imported here because it brings the hub's client, which nothing else needs.
-
     return read_verified(download_weights(weights).record, weights)
+
+
+def _path(weights: os.PathLike[str] | str) -> Path:
+    if isinstance(weights, str | os.PathLike) and isinstance(os.fspath(weights), str):
+        return Path(weights)
+    raise InvalidInputError(
+        f"weights: expected a name, a hub reference or a path, got {shown(weights)}"
+    )

@@ -170,7 +170,8 @@ def read_file(path: Path) -> bytes:
     """The bytes of a file of the user's own; WeightsNotFoundError where there is none."""
     try:
         return path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+    # ValueError: a NUL, or a character that no name can have.
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError) as error:
         raise WeightsNotFoundError(
             f"weights: expected one of {_known()}, or the path of an ONNX file; got {str(path)!r}"
         ) from error

@@ -94,15 +94,25 @@ class WeightsRecord:
 
 
 def cache_folder() -> Path:
-    """Where downloaded weights lie: ``ASMNET_CACHE``, or the platform's usual place."""
+    """Where downloaded weights lie: ``ASMNET_CACHE``, or the platform's usual place.
+
+    Raises:
+        WeightsError: the place is in a home folder that does not exist, as in some containers.
+    """
+    windows = sys.platform == "win32"
     chosen = os.environ.get("ASMNET_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "asmnet"
+    base = os.environ.get("LOCALAPPDATA" if windows else "XDG_CACHE_HOME")
+    try:
+        if chosen:
+            return Path(chosen).expanduser()
+        if not base:
+            base = str(Path.home() / ("AppData/Local" if windows else ".cache"))
+    except RuntimeError as error:
+        got = repr(chosen) if chosen else "no home folder to put it into"
+        raise WeightsError(
+            f"ASMNET_CACHE: expected a folder for downloaded weights, got {got}. Set it to one"
+        ) from error
+    return Path(base) / "asmnet"
 
 
 @cache

@@ -1,7 +1,10 @@
 import hashlib
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -223,3 +226,64 @@ def test_plain_onnxruntime_needs_nothing_else():
     names = ["landmarks", "rotation"]
     landmarks, rotation = session.run(names, {"images": np.zeros((3, size, size, 3), np.uint8)})
     assert (landmarks.shape, rotation.shape) == ((3, 68, 2), (3, 3, 3))
+
+
+# A container's user that the machine does not know has no home to fall back on.
+NO_HOME = """
+import pwd, sys
+def unknown(uid):
+    raise KeyError(uid)
+pwd.getpwuid = unknown
+"""
+
+
+def homeless(code, **variables):
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT") if name in os.environ}
+    environment = {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **variables}
+    return subprocess.run([sys.executable, "-c", NO_HOME + code], env=environment,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+
+
+def codes_of(commands, **variables):
+    """The exit codes of commands, one after the other in a process without a home, and its stderr.
+
+    An error that is not ours ends it.
+    """
+    done = homeless(
+        f"""
+from asmnet.cli import main
+for command in {commands!r}:
+    try:
+        print("code", main(command))
+    except SystemExit as end:
+        print("code", end.code)
+""",
+        **variables,
+    )
+    codes = [int(line[5:]) for line in done.stdout.splitlines() if line.startswith("code ")]
+    return codes, done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pwd there")
+class TestWithoutAHome:
+    @pytest.mark.parametrize(
+        ("variables", "told"),
+        [({}, "no home folder"), ({"ASMNET_CACHE": "~nosuchuser/x"}, "~nosuchuser/x")],
+        ids=["none", "of nobody"],
+    )
+    def test_only_what_needs_the_cache_fails_and_says_so(self, photos, variables, told):
+        photo = str(photos / "astronaut.png")
+        fine = [["--version"], ["weights", "list", "--help"], ["weights", "path", "asmnet-68"],
+                ["detect", photo]]  # fmt: skip
+        assert codes_of(fine, **variables) == ([0, 0, 0, 0], "")
+        in_need = [["weights", "list"], ["weights", "verify"], ["weights", "path", "yunet"],
+                   ["weights", "download", "yunet"]]  # fmt: skip
+        codes, errors = codes_of(in_need, **variables)
+        assert codes == [1, 1, 1, 1], errors
+        for line in errors.splitlines():
+            assert line.startswith("asmnet: ASMNET_CACHE: ")
+            assert told in line
+
+    def test_the_cache_of_a_variable(self, tmp_path):
+        codes, errors = codes_of([["weights", "list"]], ASMNET_CACHE=str(tmp_path))
+        assert codes == [0], errors
