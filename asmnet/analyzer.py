@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Literal, overload
 import numpy as np
 
 from asmnet.cpus import cpu_count
-from asmnet.detector import DEFAULT_MIN_SCORE, FaceDetector
+from asmnet.detector import DEFAULT_MIN_SCORE, FaceDetector, check_score
 from asmnet.errors import ImageError, InvalidInputError
-from asmnet.image import ChannelOrder, ImageSource, load_image
+from asmnet.guard import guarded, without_frames
+from asmnet.image import ChannelOrder, ImageSource, check_channel_order, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.pool import map_in_order
 from asmnet.session import RuntimeOptions, Weights
@@ -141,8 +142,9 @@ class FaceAnalyzer:
             channel_order: of the arrays' colours, "rgb" or "bgr".
             min_score: 0–1, faces below are not returned.
             max_faces: keep only so many of the best; None keeps all.
-            on_error: "raise" stops at the first image that cannot be used; "return" puts the
-                `asmnet.ImageError` in the place of its faces and goes on.
+            on_error: "raise" stops at the first image that cannot be used; "return" puts an
+                `asmnet.ImageError` in the place of its faces and goes on, whatever the image
+                raised, MemoryError included.
 
         Raises:
             ImageError: an image cannot be used, at its turn.
@@ -154,19 +156,26 @@ class FaceAnalyzer:
             raise InvalidInputError(f"workers: expected a positive int or None, got {workers!r}")
         if on_error not in ("raise", "return"):
             raise InvalidInputError(f'on_error: expected "raise" or "return", got {on_error!r}')
+        # A wrong option is no image's fault.
+        check_channel_order(channel_order)
+        check_score(min_score)
+        check_max_faces(max_faces)
 
-        def one(image: ImageSource) -> list[Face] | ImageError:
+        def one(image: ImageSource) -> list[Face]:
+            return self.detect(
+                image, channel_order=channel_order, min_score=min_score, max_faces=max_faces
+            )
+
+        def one_or_error(image: ImageSource) -> list[Face] | ImageError:
             try:
-                return self.detect(
-                    image, channel_order=channel_order, min_score=min_score, max_faces=max_faces
-                )
+                with guarded(_name(image)):
+                    return one(image)
             except ImageError as error:
-                if on_error == "raise":
-                    raise
-                return error
+                return without_frames(error)
 
         pool = ThreadPoolExecutor(workers, thread_name_prefix="asmnet")
-        return map_in_order(pool, one, images, window=2 * workers)
+        function = one if on_error == "raise" else one_or_error
+        return map_in_order(pool, function, images, window=2 * workers)
 
     def detect_batch(
         self,
@@ -187,6 +196,15 @@ class FaceAnalyzer:
                 max_faces=max_faces,
             )
         )
+
+
+def _name(image: ImageSource) -> str:
+    """What errors call an image."""
+    if isinstance(image, str | os.PathLike):
+        return os.fsdecode(image)
+    if isinstance(image, np.ndarray):
+        return f"image of shape {image.shape}"
+    return f"image given as {type(image).__name__}"
 
 
 def check_landmarks(landmarks: int) -> None:

@@ -67,8 +67,7 @@ def load_image(source: ImageSource, *, channel_order: ChannelOrder = "rgb") -> I
         InvalidImageError: an array of a wrong shape, dtype or range, or no image at all.
         InvalidInputError: an unknown ``channel_order``.
     """
-    if channel_order not in ("rgb", "bgr"):
-        raise InvalidInputError(f'channel_order: expected "rgb" or "bgr", got {channel_order!r}')
+    check_channel_order(channel_order)
     if isinstance(source, np.ndarray):
         return _from_array(np.asarray(source), channel_order)
     if isinstance(source, Image.Image):
@@ -82,6 +81,12 @@ def load_image(source: ImageSource, *, channel_order: ChannelOrder = "rgb") -> I
     raise InvalidImageError(
         f"expected a path, bytes, a PIL image or a NumPy array, got {type(source).__name__}"
     )
+
+
+def check_channel_order(channel_order: ChannelOrder) -> None:
+    """Raises InvalidInputError unless it is "rgb" or "bgr"."""
+    if channel_order not in ("rgb", "bgr"):
+        raise InvalidInputError(f'channel_order: expected "rgb" or "bgr", got {channel_order!r}')
 
 
 def crop_image(image: ImageArray, transform: CropTransform) -> ImageArray:

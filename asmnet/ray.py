@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import pyarrow as pa
 
-from asmnet.analyzer import FaceAnalyzer
-from asmnet.detector import DEFAULT_MIN_SCORE
+from asmnet.analyzer import FaceAnalyzer, check_max_faces
+from asmnet.detector import DEFAULT_MIN_SCORE, check_score
 from asmnet.errors import ImageError, InvalidInputError
+from asmnet.guard import guarded
 from asmnet.rows import Row, arrow_schema, error_row, face_rows
 from asmnet.session import RuntimeOptions, Weights
 
@@ -55,6 +56,8 @@ class DetectFaces:
             InvalidInputError: an option out of its range.
             WeightsError: weights or a provider cannot be used.
         """
+        check_score(min_score)
+        check_max_faces(max_faces)
         cv2.setNumThreads(1)
         runtime.setdefault("threads", 1)
         self._analyzer = FaceAnalyzer(
@@ -68,7 +71,8 @@ class DetectFaces:
     def __call__(self, batch: Mapping[str, Any]) -> pa.Table:
         """The rows of a batch of photos, as `asmnet.rows` describes them.
 
-        A photo without a face has no row, one that cannot be used has a row with its error.
+        A photo without a face has no row, one that cannot be used has a row with its error,
+        whatever it raised, MemoryError included.
 
         Args:
             batch: "path", a column of strings, and optionally "bytes", the files' contents, as
@@ -76,7 +80,7 @@ class DetectFaces:
                 worker reads the paths itself.
 
         Raises:
-            InvalidInputError: there is no column "path", or an option out of its range.
+            InvalidInputError: there is no column "path".
         """
         if "path" not in batch:
             raise InvalidInputError(f'expected a column "path", got {sorted(batch)}')
@@ -91,9 +95,10 @@ class DetectFaces:
 
     def _rows(self, path: str, content: str | bytes) -> list[Row]:
         try:
-            faces = self._analyzer.detect(
-                content, min_score=self._min_score, max_faces=self._max_faces
-            )
+            with guarded(path):
+                faces = self._analyzer.detect(
+                    content, min_score=self._min_score, max_faces=self._max_faces
+                )
         except ImageError as error:
             return [error_row(path, error)]
         return face_rows(path, faces)
