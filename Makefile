@@ -29,7 +29,7 @@ $(VENV)/bin/python:
 demo: $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(PACKAGE)"
 	$(VENV)/bin/asmnet detect examples/photos/astronaut.png examples/photos/apollo11_crew.jpg \
-		--json demo-output/faces.json --draw demo-output
+		--json demo-output/faces.json --draw demo-output --overwrite
 	@echo "Pictures: demo-output/astronaut.jpg, demo-output/apollo11_crew.jpg"
 	@echo "JSON:     demo-output/faces.json"
 

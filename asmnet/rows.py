@@ -26,7 +26,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from asmnet.errors import InvalidInputError
 from asmnet.types import Face, Float32Array
@@ -98,7 +98,7 @@ def write_csv(rows: Iterable[Row], path: Path, *, points: int) -> None:
     names = [f"landmark_{i}_{axis}" for i in range(points) for axis in "xy"]
     chances = [f"confidence_{i}" for i in range(points)]
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+        writer = csv.writer(_ShortLineEnds(file), lineterminator="\r\n")
         writer.writerow([*first, *names, *chances, last])
         for row in rows:
             landmarks = row["landmarks"] or [None] * len(names)
@@ -119,6 +119,48 @@ def write_parquet(rows: Iterable[Row], path: Path) -> None:
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         while group := list(islice(rows, ROW_GROUP)):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
+
+
+class _ShortLineEnds:
+    """Writes rows that end in CR LF with LF: the writer quotes what is in its line ends.
+
+    A lone CR in the name of a file would be read as the end of a row otherwise.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, row: str) -> None:
+        self._file.write(row.removesuffix("\r\n") + "\n")
+
+
+def read_csv(path: Path) -> Iterator[Row]:
+    """The rows of a file of `write_csv`, as they were."""
+    with path.open(encoding="utf-8", newline="") as file:
+        for record in csv.DictReader(file):
+            cells = {name: cell or None for name, cell in record.items()}
+            row: Row = {name: cells.get(name) for name in COLUMNS}
+            for name in COLUMNS[COLUMNS.index("score") : COLUMNS.index("scheme")]:
+                row[name] = None if row[name] is None else float(row[name])
+            row["face"] = None if row["face"] is None else int(row["face"])
+            for name in ("landmark", "confidence"):
+                values = [float(v) for key, v in cells.items() if v and key.startswith(f"{name}_")]
+                row["landmarks" if name == "landmark" else name] = values or None
+            yield row
+
+
+def read_parquet(path: Path) -> Iterator[Row]:
+    """The rows of a Parquet file, one after the other.
+
+    Raises:
+        InvalidInputError: pyarrow is not installed.
+    """
+    _pyarrow()
+    import pyarrow.parquet as pq  # the extra asmnet[parquet]
+
+    with pq.ParquetFile(path) as file:
+        for group in file.iter_batches(ROW_GROUP):
+            yield from group.to_pylist()
 
 
 def _hundredths(values: Float32Array) -> list[float]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from asmnet.batch import FORMATS, BatchOptions, Progress, run_batch, state_path
+from asmnet.batch import FORMATS, BatchOptions, Progress, run_batch, run_files, state_path
+from asmnet.commands.console import complain, printable
 from asmnet.commands.options import (
     EXIT_FAILED,
-    EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_USAGE,
     add_face_options,
     positive,
 )
+from asmnet.commands.outputs import OutputCheck, add_overwrite_option
 from asmnet.commands.progress import ProgressDisplay
+from asmnet.commands.signals import exit_code
 from asmnet.cpus import cpu_count
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.sources import STANDARD_INPUT, image_files, split_pattern
@@ -32,7 +32,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "The table appears when all is done; until then the rows are in OUT.partial, and a run "
         "that was stopped or killed goes on with --resume.",
         epilog="Exit code: 0 all files done; 1 some failed, their rows tell why, or the run could "
-        "not go on; 2 wrong use; 130 interrupted.",
+        "not go on; 2 wrong use, or an output is there already; 130 interrupted (143 by SIGTERM).",
     )
     parser.add_argument(
         "source", metavar="DIR|LIST|GLOB",
@@ -47,9 +47,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--workers", type=positive, default=cpu_count(), metavar="N",
         help="processes (one for each CPU that it may use)",
     )  # fmt: skip
-    parser.add_argument(
-        "--resume", action="store_true", help="go on with a run that was stopped, or begin one"
-    )
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument(
+        "--resume", action="store_true",
+        help="go on with a run that was stopped, or begin one; a finished table gets the rows of "
+        "photos that came after its own in the list",
+    )  # fmt: skip
+    add_overwrite_option(again)
     parser.add_argument(
         "--crops", type=Path, metavar="DIR", help="write each face upright, as DIR/FILE-FACE.jpg"
     )
@@ -63,30 +67,33 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Runs the batch and shows how far it is."""
     try:
-        last = _run(options)
+        first, last = _run(options)
     except InvalidInputError as error:
-        print(f"asmnet: {error}", file=sys.stderr)
+        complain(str(error))
         return EXIT_USAGE
-    except KeyboardInterrupt:
-        print("asmnet: interrupted; the same command with --resume goes on", file=sys.stderr)
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        complain("interrupted; the same command with --resume goes on")
+        return exit_code(interrupt)
     except (AsmnetError, OSError) as error:
-        print(f"asmnet: {error}", file=sys.stderr)
+        complain(str(error))
         if state_path(options.out).exists():
-            print("asmnet: stopped; the same command with --resume goes on", file=sys.stderr)
+            complain("stopped; the same command with --resume goes on")
         return EXIT_FAILED
-    if last is None:
-        print(f"{options.out} is complete already")
-        return EXIT_OK
-    print(f"{options.out}: {last.faces} faces in {last.files} files")
+    already = "complete already: " if options.resume and first is last and last.files else ""
+    out = printable(str(options.out))
+    print(f"{out}: {already}{last.faces} faces in {last.files} files")
     if last.failed:
-        print(f"asmnet: {last.failed} failed; their rows tell why", file=sys.stderr)
+        complain(f"{last.failed} failed; their rows tell why")
         return EXIT_FAILED
     return EXIT_OK
 
 
-def _run(options: argparse.Namespace) -> Progress | None:
+def _run(options: argparse.Namespace) -> tuple[Progress, Progress]:
+    """The progress at the beginning and at the end."""
     source = Path(options.source)
+    if source.is_file():
+        for path in run_files(options.out):
+            OutputCheck([source], overwrite=True).check("--out", path)
     if options.crops is not None:
         _check_crops(options.crops, source)
     files = image_files(options.source)
@@ -103,12 +110,14 @@ def _run(options: argparse.Namespace) -> Progress | None:
         ),
         workers=options.workers,
         resume=options.resume,
+        overwrite=options.overwrite,
     )
-    last = None
     with closing(steps):
-        for last in _shown(steps, options.source):  # noqa: B007  the last one is the result
-            pass
-    return last
+        first = last = next(steps)
+        with closing(ProgressDisplay("images", _count(options.source), first.files)) as display:
+            for last in steps:
+                display.update(last.files, faces=last.faces, failed=last.failed)
+    return first, last
 
 
 def _check_crops(crops: Path, source: Path) -> None:
@@ -117,19 +126,6 @@ def _check_crops(crops: Path, source: Path) -> None:
     deep = source.is_dir() or "**" in parts
     if deep and crops.resolve().is_relative_to(root.resolve()):
         raise InvalidInputError(f"--crops: expected a folder outside of {root}, got {crops}")
-
-
-def _shown(steps: Iterable[Progress], source: str) -> Iterator[Progress]:
-    """Passes the steps on and shows them."""
-    steps = iter(steps)
-    first = next(steps, None)
-    if first is None:
-        return
-    yield first
-    with closing(ProgressDisplay("images", _count(source), first.files)) as display:
-        for progress in steps:
-            display.update(progress.files, faces=progress.faces, failed=progress.failed)
-            yield progress
 
 
 def _count(source: str) -> int | None:

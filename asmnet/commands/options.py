@@ -7,7 +7,9 @@ import argparse
 from asmnet.analyzer import LANDMARK_COUNTS
 from asmnet.detector import DEFAULT_MIN_SCORE
 
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+# What shells report of a program that a closed pipe ended.
+EXIT_NO_READER = 141
 
 
 def score(text: str) -> float:

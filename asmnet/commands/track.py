@@ -12,18 +12,21 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any
 
+from asmnet.commands.console import complain, printable
 from asmnet.commands.options import (
     EXIT_FAILED,
-    EXIT_INTERRUPTED,
+    EXIT_NO_READER,
     EXIT_OK,
     EXIT_USAGE,
     add_face_options,
     add_threads_option,
     positive,
 )
+from asmnet.commands.outputs import OutputCheck, add_overwrite_option, open_output
 from asmnet.commands.progress import ProgressDisplay
+from asmnet.commands.signals import exit_code
 from asmnet.draw import draw_faces
 from asmnet.errors import AsmnetError, InvalidInputError, VideoError
 from asmnet.image import ImageArray
@@ -47,7 +50,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         epilog="A line of JSON is one frame: its number, its time in seconds, and its faces. The "
         "MP4 has no sound and keeps the input's timing at a constant rate. Exit code: 0 the video "
         "ended; 1 it broke off or a file failed, and what was done until then is kept; 2 wrong "
-        "use; 130 interrupted, likewise.",
+        "use, or an output is there already; 130 interrupted (143 by SIGTERM), and what was done "
+        "until then is kept.",
     )
     parser.add_argument(
         "source", metavar="VIDEO|CAMERA", help="a video file, or the number of a camera"
@@ -69,6 +73,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--no-smoothing", action="store_true", help="points as the network has them"
     )
     add_threads_option(parser)
+    add_overwrite_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -88,27 +93,35 @@ def run(options: argparse.Namespace) -> int:
     try:
         _run(options, progress)
     except InvalidInputError as error:
-        print(f"asmnet: {error}", file=sys.stderr)
+        complain(str(error))
         return EXIT_USAGE
-    except KeyboardInterrupt:
-        print("asmnet: interrupted", file=sys.stderr)
-        code = EXIT_INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        complain("interrupted")
+        code = exit_code(interrupt)
+    except BrokenPipeError:
+        code = EXIT_NO_READER
     except (AsmnetError, OSError) as error:
-        print(f"asmnet: {error}", file=sys.stderr)
+        complain(str(error))
         code = EXIT_FAILED
     rate = progress.frames / (time.monotonic() - started)
-    print(
-        f"{options.source}: {progress.frames} frames, {progress.faces} faces, {rate:.1f} frames/s",
-        file=sys.stderr if options.json == "-" else sys.stdout,
+    summary = (
+        f"{printable(options.source)}: {progress.frames} frames, {progress.faces} faces, "
+        f"{rate:.1f} frames/s"
     )
+    if options.json == "-":
+        complain(summary)
+    else:
+        print(summary)
     return code
 
 
 def _run(options: argparse.Namespace, progress: _Progress) -> None:
     source = int(options.source) if options.source.isdecimal() else options.source
-    for path in (options.out, options.json):
-        if path not in (None, "-") and Path(path).resolve() == Path(options.source).resolve():
-            raise InvalidInputError(f"expected another file for the output, got the video: {path}")
+    outputs = OutputCheck([options.source], overwrite=options.overwrite)
+    if options.out is not None:
+        outputs.check("--out", options.out)
+    if options.json not in (None, "-"):
+        outputs.check("--json", Path(options.json))
     tracker = FaceTracker(
         landmarks=options.landmarks,
         min_score=options.min_score,
@@ -122,11 +135,11 @@ def _run(options: argparse.Namespace, progress: _Progress) -> None:
         out = None
         if options.out is not None:
             out = files.enter_context(VideoWriter(options.out, video.rate))
-        lines: TextIO | None = None
-        if options.json == "-":
-            lines = sys.stdout
-        elif options.json is not None:
-            lines = files.enter_context(Path(options.json).open("w", encoding="utf-8"))
+        lines: IO[bytes] | None = None
+        if options.json not in (None, "-"):
+            lines = files.enter_context(
+                open_output(Path(options.json), overwrite=options.overwrite, keep=True)
+            )
 
         def write(result: tuple[Frame, list[Face]]) -> ImageArray | None:
             frame, faces = result
@@ -136,10 +149,10 @@ def _run(options: argparse.Namespace, progress: _Progress) -> None:
                 drawn = draw_faces(frame.image, faces)
             if out is not None and drawn is not None:
                 out.write(drawn, frame.time)
-            if lines is not None:
-                record = {"frame": frame.number, "time": frame.time}
-                json.dump({**record, "faces": [face.to_dict() for face in faces]}, lines)
-                lines.write("\n")
+            if options.json is not None:
+                record: dict[str, Any] = {"frame": frame.number, "time": frame.time}
+                record["faces"] = [face.to_dict() for face in faces]
+                _write_line(json.dumps(record) + "\n", lines)
             progress.frames += 1
             progress.faces = max(progress.faces, *(number + 1 for number in numbers), 0)
             return drawn
@@ -159,6 +172,17 @@ def _run(options: argparse.Namespace, progress: _Progress) -> None:
     # Only now, after all that came before it is written.
     if progress.error is not None:
         raise progress.error
+
+
+def _write_line(line: str, file: IO[bytes] | None) -> None:
+    """To a file, or to standard output."""
+    try:
+        if file is None:
+            sys.stdout.write(line)
+        else:
+            file.write(line.encode("ascii"))
+    except OSError as error:  # which does not say of which file
+        raise OSError(error.errno, error.strerror, "--json") from error
 
 
 def _tracked(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
 from typing import Any
 
+from asmnet.commands.console import complain
 from asmnet.commands.options import EXIT_FAILED, EXIT_OK
 from asmnet.errors import WeightsError, WeightsNotFoundError
 from asmnet.weights import (
@@ -101,7 +101,7 @@ def run_download(options: argparse.Namespace) -> int:
         try:
             done = download_weights(name)
         except WeightsError as error:
-            print(f"asmnet: {error}", file=sys.stderr)
+            complain(str(error))
             failed = True
             continue
         if done.moved_from is not None:
@@ -138,7 +138,7 @@ def _verify(name: str) -> str:
         state = "missing" if bundled else "not downloaded"
     except WeightsError as error:
         state = "BAD"
-        print(f"asmnet: {error}", file=sys.stderr)
+        complain(str(error))
     else:
         state = "good"
     print(f"{name}: {state}")

@@ -90,7 +90,11 @@ def test_every_format_has_the_rows_of_detect(folder, expected, tmp_path, capsys,
     captured = capsys.readouterr()
     assert "4 faces in 4 files" in captured.out
     assert "1 failed" in captured.err
-    assert sorted(path.name for path in tmp_path.iterdir()) == [out.name, "photos"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        out.name,
+        f"{out.name}.done",
+        "photos",
+    ]
 
 
 def test_two_workers_give_the_rows_of_one_in_the_same_order(photos, tmp_path, analyzer):
@@ -273,21 +277,6 @@ def test_damaged_journal_and_state(unfinished):
     state.write_text("{}")
     with pytest.raises(InvalidInputError, match="not the state of a run"):
         next(run_batch(files, out, BatchOptions(), resume=True))
-
-
-def test_nothing_is_overwritten(folder, tmp_path, capsys):
-    out = tmp_path / "faces.jsonl"
-    arguments = ["batch", str(folder), "--out", str(out), "--workers", "1"]
-    out.write_text("mine")
-    assert main(arguments) == 2
-    assert "there already" in capsys.readouterr().err
-    assert main([*arguments, "--resume"]) == 0
-    assert "complete already" in capsys.readouterr().out
-    assert out.read_text() == "mine"
-    out.unlink()
-    Path(f"{out}.state").write_text("{}")
-    assert main(arguments) == 2
-    assert "unfinished run" in capsys.readouterr().err
 
 
 def test_memory_does_not_grow_with_the_files(tmp_path):

@@ -1,0 +1,82 @@
+"""Where commands write: never over an input, nor, unless asked to, over a file that is there."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from asmnet.errors import InvalidInputError
+
+
+def add_overwrite_option(parser: argparse._ActionsContainer) -> None:
+    """Adds ``--overwrite``."""
+    parser.add_argument(
+        "--overwrite", action="store_true",
+        help="replace files that are there already; an input is never replaced",
+    )  # fmt: skip
+
+
+class OutputCheck:
+    """Tells before the work which outputs would destroy a file."""
+
+    def __init__(self, inputs: Iterable[str | Path], *, overwrite: bool) -> None:
+        """``inputs`` are files that must stay as they are, by whatever name or link."""
+        self._inputs = {_identity(Path(path)) for path in inputs}
+        self._overwrite = overwrite
+
+    def check(self, option: str, path: Path) -> None:
+        """Checks a file that ``option`` asks for, and that no other output may have.
+
+        Raises:
+            InvalidInputError: the file is an input or another output, or it is there already and
+                may not be replaced.
+        """
+        identity = _identity(path)
+        if identity in self._inputs:
+            raise InvalidInputError(
+                f"{option}: expected another file than the inputs and the other outputs, got {path}"
+            )
+        if path.is_file() and not self._overwrite:
+            raise InvalidInputError(
+                f"{option}: {path} is there already; choose another name, or replace it with "
+                "--overwrite"
+            )
+        if not path.exists() or path.is_file():  # a terminal or pipe may be used twice
+            self._inputs.add(identity)
+
+
+@contextmanager
+def open_output(path: Path, *, overwrite: bool, keep: bool = False) -> Iterator[IO[bytes]]:
+    """A file to write.
+
+    One that was not there before is removed when the block fails, unless what it has until then
+    is worth to ``keep``.
+
+    Raises:
+        FileExistsError: there is a file, even one that has just appeared, and not ``overwrite``.
+    """
+    new = not path.exists()
+    # A pipe or a device is there already and holds nothing that could be lost.
+    mode = "wb" if overwrite or not (new or path.is_file()) else "xb"
+    try:
+        with path.open(mode) as file:
+            yield file
+    except FileExistsError:
+        raise
+    except BaseException:
+        if new and not keep:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _identity(path: Path) -> object:
+    """Equal for two names of one file, links and not yet existing files included."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):  # ValueError: a NUL character
+        return os.path.normcase(path.absolute())
+    return status.st_dev, status.st_ino
