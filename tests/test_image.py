@@ -20,7 +20,7 @@ from asmnet.errors import (
     InvalidInputError,
 )
 from asmnet.geometry import CropTransform
-from asmnet.image import crop_image, image_suffixes, letterbox, load_image
+from asmnet.image import crop_image, image_suffixes, letterbox, load_image, load_reduced
 
 RED = np.zeros((4, 6, 3), dtype=np.uint8)
 RED[:, :, 0] = 255
@@ -205,6 +205,63 @@ class TestKinds:
         suffixes = image_suffixes()
         assert {".jpg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".webp", ".bmp"} <= suffixes
         assert not {".pdf", ".eps", ".mpg", ".h5", ".txt", ".mp4", ""} & suffixes
+
+
+class TestReduced:
+    """A smooth picture, so that a place in it has nearly the same colour at any size."""
+
+    @staticmethod
+    def picture(width: int, height: int) -> Image.Image:
+        y, x = np.mgrid[:height, :width]
+        bands = (255 * x / width, 255 * y / height, 255 * (x + y) / (width + height))
+        return Image.fromarray(np.stack(bands, axis=2).astype(np.uint8))
+
+    @pytest.mark.parametrize(
+        ("longer_side", "factor"), [(801, 1), (401, 1), (400, 2), (201, 2), (200, 4), (10, 8)]
+    )
+    def test_as_much_smaller_as_the_longer_side_allows(self, longer_side, factor):
+        data = encode(self.picture(800, 400), "JPEG")
+        image, found = load_reduced(data, longer_side)
+        assert found == factor
+        assert image.shape == (400 // factor, 800 // factor, 3)
+
+    @pytest.mark.parametrize("size", [(320, 160), (321, 163)])
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_points_times_the_factor_are_points_of_the_source(self, size, orientation):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        data = encode(self.picture(*size), "JPEG", quality=100, exif=exif)
+        full = load_image(data)
+        image, factor = load_reduced(data, 40)
+        assert factor == (8 if size == (320, 160) or orientation == 1 else 1)
+        # The middle of a pixel is a corner between pixels of the source.
+        rows, columns = (np.arange(2, n - 2) for n in image.shape[:2])
+        shift = factor // 2
+        corners = full[rows * factor + shift][:, columns * factor + shift].astype(int)
+        inner = image[2:-2, 2:-2].astype(int)
+        assert np.abs(inner - corners).max() <= (4 if factor > 1 else 0)
+
+    def test_other_sources_are_as_they_were(self, tmp_path):
+        picture = self.picture(80, 40)
+        (tmp_path / "a.png").write_bytes(encode(picture, "PNG"))
+        for source in (tmp_path / "a.png", encode(picture, "WEBP"), picture, np.asarray(picture)):
+            image, factor = load_reduced(source, 10)
+            assert factor == 1
+            assert np.array_equal(image, load_image(source))
+
+    def test_a_strip_lower_than_the_factor(self):
+        image, factor = load_reduced(encode(self.picture(800, 3), "JPEG"), 10)
+        assert (image.shape, factor) == ((2, 400, 3), 2)
+
+    def test_bad_files_and_the_limit(self, monkeypatch):
+        data = encode(self.picture(800, 400), "JPEG")
+        with pytest.raises(ImageDecodeError):
+            load_reduced(data[:-100], 100)
+        with pytest.raises(InvalidImageError, match="int"):
+            load_reduced(3, 100)
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 800 * 400 - 1)
+        with pytest.raises(ImageTooLargeError):
+            load_reduced(data, 100)
 
 
 class TestBadInput:
