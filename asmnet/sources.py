@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
 from asmnet.errors import InvalidInputError
+from asmnet.image import image_suffixes
 
-IMAGE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-)
 STANDARD_INPUT = "-"
 
 
-def image_files(source: str) -> Iterator[str]:
+def image_files(source: str, left_out: Counter[str] | None = None) -> Iterator[str]:
     """The files that ``source`` means, in an order that does not change from run to run.
 
     Names are never collected: memory does not grow with them, but for the names of one folder.
@@ -24,13 +23,15 @@ def image_files(source: str) -> Iterator[str]:
     Args:
         source: one of
 
-            - a folder: its files with an image's suffix (``IMAGE_SUFFIXES``) and those of all
-              folders below. In each folder the files come first, then the folders, sorted;
+            - a folder: its files with an image's suffix (`asmnet.image.image_suffixes`) and those
+              of all folders below. In each folder the files come first, then the folders, sorted;
               hidden ones, and folders that are links, are left out.
             - a file with a path on each line, or "-" for standard input. Relative paths start at
               the current folder.
             - a pattern with ``*``, ``?``, ``[…]``, and at most one ``**`` for any number of
               folders: all files that match, hidden ones left out.
+        left_out: counts the other files of a folder by their suffix, "" for none, as they are
+            passed.
 
     Raises:
         InvalidInputError: none of them, or nothing matches the pattern's fixed part.
@@ -39,9 +40,9 @@ def image_files(source: str) -> Iterator[str]:
         return _lines(sys.stdin.fileno())
     path = Path(source)
     if path.is_dir():
-        return _in_folder(path)
+        return _in_folder(path, Counter() if left_out is None else left_out)
     if path.exists():
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+        if path.suffix.lower() in image_suffixes():
             raise InvalidInputError(
                 f"{source}: expected a folder, a list of paths or a pattern, got an image; "
                 "`asmnet detect` takes single photos"
@@ -71,13 +72,16 @@ def _lines(file: Path | int) -> Iterator[str]:
                 yield os.fsdecode(name)
 
 
-def _in_folder(folder: Path) -> Iterator[str]:
+def _in_folder(folder: Path, left_out: Counter[str]) -> Iterator[str]:
     files, folders = _entries(folder)
     for name in files:
-        if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+        suffix = Path(name).suffix.lower()
+        if suffix in image_suffixes():
             yield str(folder / name)
+        else:
+            left_out[suffix] += 1
     for name in folders:
-        yield from _in_folder(folder / name)
+        yield from _in_folder(folder / name, left_out)
 
 
 def _matching(folder: Path, parts: list[str]) -> Iterator[str]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from collections import Counter
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -364,6 +365,18 @@ def test_sources(tmp_path, monkeypatch):
     for wrong in ("gone", "gone/*.jpg", "x/a.png", "**/x/**"):
         with pytest.raises(InvalidInputError):
             image_files(wrong)
+
+
+def test_a_folder_is_searched_for_all_that_can_be_decoded_and_tells_the_rest(tmp_path):
+    taken = ["a.JPG", "b.jfif", "c.jpe", "d.mpo", "e.ppm", "y/f.jp2"]
+    others = ["g.mov", "h.MOV", "i.txt", "y/j.mov", "y/noname"]
+    for name in (*taken, *others, ".hidden"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    left_out = Counter()
+    names = [Path(name).relative_to(tmp_path) for name in image_files(str(tmp_path), left_out)]
+    assert [name.as_posix() for name in names] == taken
+    assert left_out == {".mov": 3, ".txt": 1, "": 1}
 
 
 def test_a_name_that_is_not_unicode_is_spelled_out(tmp_path):
