@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import random
 import struct
 import sys
 import zlib
@@ -9,11 +10,14 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+from fuzz.images import CORPUS, damaged
+from fuzz.seeds import seeds
 from PIL import Image, ImageOps, PngImagePlugin
 
 import asmnet.image as image_module
 from asmnet.errors import (
     ImageDecodeError,
+    ImageError,
     ImageNotFoundError,
     ImageTooLargeError,
     InvalidImageError,
@@ -339,21 +343,29 @@ class TestBadInput:
         with pytest.raises(ImageDecodeError):
             load_image(data[: int(part * len(data))])
 
-    @pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # odd metadata that does no harm
-    def test_damaged_bytes_raise_our_error_or_decode(self):
-        """1,000 damaged files of 8 formats: nothing of Pillow's may come through."""
-        rng = np.random.default_rng(0)
-        noise = Image.fromarray(rng.integers(0, 256, (32, 32, 3), dtype=np.uint8))
-        exif = Image.Exif()
-        exif[0x0112], exif[0x010E] = 6, "a description"
-        originals = [encode(noise, form) for form in ("GIF", "TIFF", "BMP", "PPM", "TGA")]
-        originals += [encode(noise, form, exif=exif) for form in ("JPEG", "PNG", "WEBP")]
-        for i in range(1000):
-            data = bytearray(originals[i % len(originals)])
-            for position in rng.integers(0, min(len(data), 200), size=3):
-                data[position] = rng.integers(256)
-            with contextlib.suppress(ImageDecodeError, ImageTooLargeError):
-                assert load_image(bytes(data)).dtype == np.uint8
+    def test_the_fuzzer_knows_every_format_that_pillow_opens(self):
+        known = {name.upper() for name in seeds()}
+        assert set(Image.OPEN) - set(image_module._NO_PICTURES) - known == set()
+
+    @pytest.mark.filterwarnings("ignore")  # of odd metadata that does no harm
+    def test_damaged_files_of_every_format(self):
+        """`make fuzz` tries more of them."""
+        rng = random.Random(0)  # noqa: S311
+        files = seeds()
+        for form in sorted(files):
+            for _ in range(15):
+                data = damaged(rng.choice(files[form]), rng, files)
+                with contextlib.suppress(ImageDecodeError, ImageTooLargeError, InvalidImageError):
+                    assert load_image(data).dtype == np.uint8
+
+    @pytest.mark.filterwarnings("ignore")
+    @pytest.mark.parametrize("path", sorted(CORPUS.iterdir()), ids=lambda path: path.name)
+    def test_what_the_fuzzer_found(self, path):
+        if path.name.startswith("good-"):
+            assert load_image(path).size
+        else:
+            with pytest.raises(ImageError):
+                load_image(path)
 
     def test_huge_header_is_refused_before_decoding(self):
         with pytest.raises(ImageTooLargeError, match="MAX_IMAGE_PIXELS"):
