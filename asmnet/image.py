@@ -157,6 +157,18 @@ def letterbox(
     return canvas, np.array([new_width / width, new_height / height])
 
 
+@contextmanager
+def pixel_limit(pixels: int | None) -> Iterator[None]:
+    """Makes this the limit of `load_image` in the block, in all threads; None keeps Pillow's."""
+    before = Image.MAX_IMAGE_PIXELS
+    if pixels is not None:
+        Image.MAX_IMAGE_PIXELS = pixels
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
 @cache
 def image_suffixes() -> frozenset[str]:
     """Lower-case suffixes, with their dots, of the files that `load_image` can decode here."""
@@ -255,7 +267,7 @@ def _our_errors(name: str, hint: str = "") -> Iterator[None]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLargeError(
             f"{name}: expected at most {Image.MAX_IMAGE_PIXELS} pixels "
-            f"(PIL.Image.MAX_IMAGE_PIXELS, which can be raised): {error}"
+            f"(raise PIL.Image.MAX_IMAGE_PIXELS, or --max-pixels of the command): {error}"
         ) from error
     except MemoryError as error:
         raise ImageTooLargeError(f"{name}: too little memory for its pixels") from error

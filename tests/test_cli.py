@@ -68,6 +68,16 @@ def test_failures_are_listed_at_the_end_and_the_others_done(photos, tmp_path, ca
     assert "error" in results[paths[2]]
 
 
+def test_max_pixels_lowers_and_raises_the_limit(photos, capsys, monkeypatch):
+    photo = str(photos / "astronaut.png")
+    assert main(["detect", photo, "--max-pixels", "1000"]) == 1
+    assert "at most 1000 pixels" in capsys.readouterr().err
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 200_000)
+    assert main(["detect", photo]) == 1
+    assert main(["detect", photo, "--max-pixels", "262144"]) == 0
+    assert Image.MAX_IMAGE_PIXELS == 200_000
+
+
 def test_unwritable_json_is_a_failure(photos, tmp_path, capsys):
     target = tmp_path / "no" / "such" / "folder.json"
     assert main(["detect", str(photos / "astronaut.png"), "--json", str(target)]) == 1

@@ -23,7 +23,7 @@ from asmnet.batch.journal import Portion
 from asmnet.detector import DEFAULT_MIN_SCORE
 from asmnet.errors import ImageDecodeError, ImageError
 from asmnet.guard import guarded
-from asmnet.image import load_image
+from asmnet.image import load_image, pixel_limit
 from asmnet.rows import Row, error_row, face_rows, to_jsonl
 
 # Seconds that a worker goes on after SIGTERM. One that was sent to all processes of a run reaches
@@ -43,6 +43,7 @@ class BatchOptions:
         crops: folder for the aligned crops ``FILE-FACE.jpg``; None writes none.
         crops_root: FILE is the path from this folder on, or the whole path of a file outside.
         crop_size: side of the crops in pixels.
+        max_pixels: files of more are refused; None is ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
 
     landmarks: int = 68
@@ -51,6 +52,7 @@ class BatchOptions:
     crops: Path | None = None
     crops_root: Path = field(default_factory=Path)
     crop_size: int = 112
+    max_pixels: int | None = None
 
 
 def start_worker(started: Any) -> None:
@@ -83,7 +85,7 @@ def _analyzer(landmarks: int) -> FaceAnalyzer:
 
 def _file_rows(file: str, options: BatchOptions, analyzer: FaceAnalyzer) -> list[Row]:
     try:
-        with guarded(file):
+        with guarded(file), pixel_limit(options.max_pixels):
             _check_kind(file)
             image = load_image(file)
             faces = analyzer.detect(image, min_score=options.min_score, max_faces=options.max_faces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from asmnet.commands.options import (
     EXIT_OK,
     EXIT_USAGE,
     add_face_options,
+    add_pixels_option,
     positive,
 )
 from asmnet.commands.outputs import OutputCheck, add_overwrite_option
@@ -31,8 +33,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Writes one row a face, and one with the error for each file that failed. "
         "The table appears when all is done; until then the rows are in OUT.partial, and a run "
         "that was stopped or killed goes on with --resume.",
-        epilog="Exit code: 0 all files done; 1 some failed, their rows tell why, or the run could "
-        "not go on; 2 wrong use, or an output is there already; 130 interrupted (143 by SIGTERM).",
+        epilog="Exit code: 0 all files done; 1 some failed, their rows tell why, or there were "
+        "none, or the run could not go on; 2 wrong use, or an output is there already; 130 "
+        "interrupted (143 by SIGTERM).",
     )
     parser.add_argument(
         "source", metavar="DIR|LIST|GLOB",
@@ -61,13 +64,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--crop-size", type=positive, default=112, metavar="N", help="pixels a side (112)"
     )
     add_face_options(parser)
+    add_pixels_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Runs the batch and shows how far it is."""
+    left_out: Counter[str] = Counter()
     try:
-        first, last = _run(options)
+        first, last = _run(options, left_out)
     except InvalidInputError as error:
         complain(str(error))
         return EXIT_USAGE
@@ -82,13 +87,16 @@ def run(options: argparse.Namespace) -> int:
     already = "complete already: " if options.resume and first is last and last.files else ""
     out = printable(str(options.out))
     print(f"{out}: {already}{last.faces} faces in {last.files} files")
+    if left_out:
+        complain(_told(left_out))
     if last.failed:
         complain(f"{last.failed} failed; their rows tell why")
-        return EXIT_FAILED
-    return EXIT_OK
+    if not last.files:
+        complain("no file was found to work on")
+    return EXIT_FAILED if last.failed or not last.files else EXIT_OK
 
 
-def _run(options: argparse.Namespace) -> tuple[Progress, Progress]:
+def _run(options: argparse.Namespace, left_out: Counter[str]) -> tuple[Progress, Progress]:
     """The progress at the beginning and at the end."""
     source = Path(options.source)
     if source.is_file():
@@ -96,7 +104,7 @@ def _run(options: argparse.Namespace) -> tuple[Progress, Progress]:
             OutputCheck([source], overwrite=True).check("--out", path)
     if options.crops is not None:
         _check_crops(options.crops, source)
-    files = image_files(options.source)
+    files = image_files(options.source, left_out)
     steps = run_batch(
         files,
         options.out,
@@ -107,6 +115,7 @@ def _run(options: argparse.Namespace) -> tuple[Progress, Progress]:
             crops=options.crops,
             crops_root=source if source.is_dir() else Path(),
             crop_size=options.crop_size,
+            max_pixels=options.max_pixels,
         ),
         workers=options.workers,
         resume=options.resume,
@@ -118,6 +127,16 @@ def _run(options: argparse.Namespace) -> tuple[Progress, Progress]:
             for last in steps:
                 display.update(last.files, faces=last.faces, failed=last.failed)
     return first, last
+
+
+def _told(left_out: Counter[str]) -> str:
+    """Which files of the folder were none of the run's."""
+    kinds = ", ".join(
+        f"{count} {printable(suffix) or 'without a suffix'}"
+        for suffix, count in left_out.most_common()
+    )
+    hint = "; HEIC needs `pip install asmnet[heic]`" if {".heic", ".heif"} & set(left_out) else ""
+    return f"left out, for their names are not those of images that can be read: {kinds}{hint}"
 
 
 def _check_crops(crops: Path, source: Path) -> None:

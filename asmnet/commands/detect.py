@@ -19,13 +19,14 @@ from asmnet.commands.options import (
     EXIT_OK,
     EXIT_USAGE,
     add_face_options,
+    add_pixels_option,
     add_threads_option,
 )
 from asmnet.commands.outputs import OutputCheck, add_overwrite_option, open_output
 from asmnet.draw import draw_faces
 from asmnet.errors import ImageError, InvalidInputError
 from asmnet.guard import guarded
-from asmnet.image import load_image
+from asmnet.image import load_image, pixel_limit
 from asmnet.types import Face
 
 
@@ -41,6 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="image files")
     add_face_options(parser)
+    add_pixels_option(parser)
     add_threads_option(parser)
     parser.add_argument("--json", metavar="FILE", help='write all results; "-": standard output')
     parser.add_argument(
@@ -65,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         for path, picture in zip(options.paths, pictures, strict=True):
             try:
-                with guarded(path):
+                with guarded(path), pixel_limit(options.max_pixels):
                     image = load_image(path)
                     faces = analyzer.detect(
                         image, min_score=options.min_score, max_faces=options.max_faces

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from PIL import Image
+
 from asmnet.analyzer import LANDMARK_COUNTS
 from asmnet.detector import DEFAULT_MIN_SCORE
 
@@ -40,6 +42,15 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-faces", type=positive, metavar="N", help="keep the N best faces of each photo"
     )
+
+
+def add_pixels_option(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--max-pixels``."""
+    parser.add_argument(
+        "--max-pixels", type=positive, metavar="N",
+        help="refuse photos of more pixels, which may be made to fill the memory "
+        f"({Image.MAX_IMAGE_PIXELS}, Pillow's limit)",
+    )  # fmt: skip
 
 
 def add_threads_option(parser: argparse.ArgumentParser) -> None:

@@ -124,13 +124,36 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(folder, tmp_path, mo
 
 
 @pytest.mark.parametrize("suffix", FORMATS)
-def test_an_empty_folder_gives_an_empty_table(tmp_path, suffix):
+def test_an_empty_folder_gives_an_empty_table_and_is_told(tmp_path, capsys, suffix):
     if suffix == ".parquet":
         pytest.importorskip("pyarrow")
     (tmp_path / "empty").mkdir()
     out = tmp_path / f"faces{suffix}"
-    assert main(["batch", str(tmp_path / "empty"), "--out", str(out)]) == 0
+    assert main(["batch", str(tmp_path / "empty"), "--out", str(out)]) == 1
     assert read(out) == []
+    assert "no file was found" in capsys.readouterr().err
+
+
+def test_what_is_left_out_is_told(folder, tmp_path, monkeypatch, capsys):
+    for name in ("a.HEIC", "b.heic", "c.mov", "nothing"):
+        (folder / name).touch()
+    # As without pillow-heif.
+    monkeypatch.setattr("asmnet.sources.image_suffixes", lambda: {".png", ".jpg"})
+    out = tmp_path / "faces.jsonl"
+    assert main(["batch", str(folder), "--out", str(out), "--workers", "1"]) == 1
+    told = capsys.readouterr().err
+    for part in ("2 .heic", "1 .mov", "1 .txt", "1 without a suffix", "asmnet[heic]"):
+        assert part in told
+
+
+@pytest.mark.parametrize(("pixels", "failed"), [(512 * 512 - 1, 1), (512 * 512, 0)])
+def test_max_pixels(photos, tmp_path, pixels, failed):
+    (tmp_path / "list").write_text(str(photos / "astronaut.png"))
+    out = tmp_path / "faces.jsonl"
+    options = ["--workers", "1", "--max-pixels", str(pixels)]
+    assert main(["batch", str(tmp_path / "list"), "--out", str(out), *options]) == failed
+    (row,) = read(out)
+    assert ("--max-pixels" in (row["error"] or "")) == failed
 
 
 def test_crops(folder, tmp_path):
