@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.pose3d import FACE3D
-from asmnet.training.config import read_config
+from asmnet.training.config import DetectorConfig, LandmarkConfig, read_config
 from asmnet.weights import HUB_SCHEME, PACKAGE
 
 
@@ -127,21 +127,18 @@ def _run_name(options: argparse.Namespace) -> str:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from asmnet.training.loop import Schedule
-
     config = read_config(options.config)
     folder = options.out or Path("runs") / _run_name(options)
-    schedule = Schedule(**config["schedule"])
     if options.seed is not None:
-        schedule = replace(schedule, seed=options.seed)
-    if config["task"] == "detection":
+        config = replace(config, schedule=replace(config.schedule, seed=options.seed))
+    if isinstance(config, DetectorConfig):
         from asmnet.training.detection.fit import fit_detector
 
-        fit_detector(config, schedule, options.data, folder, resume=options.resume)
+        fit_detector(config, options.data, folder, resume=options.resume)
     else:
         from asmnet.training.landmarks.fit import fit_landmarks
 
-        fit_landmarks(config, schedule, options.data, folder, resume=options.resume)
+        fit_landmarks(config, options.data, folder, resume=options.resume)
     return 0
 
 
@@ -153,6 +150,8 @@ def _export(options: argparse.Namespace) -> int:
     if options.int8 and options.data is None:
         raise InvalidInputError("--int8 needs --data: it is calibrated on training photos")
     name, config = _run_name(options), read_config(options.config)
+    if options.int8 and not isinstance(config, LandmarkConfig):
+        raise InvalidInputError(f"--int8: expected a landmark network, got task {config.task!r}")
     out, data = options.out, options.data
     run = options.folder or Path("runs") / name
     records = [
@@ -161,10 +160,11 @@ def _export(options: argparse.Namespace) -> int:
     if options.fp16:
         records.append(export_float16(records[0], out))
     if options.int8:
+        assert isinstance(config, LandmarkConfig)
         records.append(export_int8(records[0], config, out, data))
     for record in records:
         line = f"{record['file']}: {record['parameters']} parameters, {record['bytes']} bytes"
-        if data is not None and record["task"] == "landmarks":
+        if data is not None and isinstance(config, LandmarkConfig):
             line += f", validation NME {accuracy(out / record['file'], config, data):.3f} %"
         print(line)
     if out.resolve() != PACKAGE:

@@ -16,7 +16,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,39 +28,11 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from asmnet.errors import InvalidInputError
+from asmnet.training.config import Schedule
 
 LAST, BEST = "checkpoint.pt", "best.pt"
 
 Losses = dict[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How to train; read from the ``[schedule]`` table of a config file.
-
-    Attributes:
-        epochs: passes of ``samples`` random training samples each.
-        samples: samples in an epoch.
-        batch: samples in a step.
-        lr: peak learning rate of AdamW, after ``warmup`` steps, then a cosine to zero.
-        warmup: steps of linear warm-up.
-        weight_decay: decoupled weight decay.
-        ema: decay of the moving average of the weights, which is what is exported.
-        seed: of the initial weights and of every random sample.
-        workers: processes that prepare samples.
-        bfloat16: compute in mixed precision; on a CPU it depends on the network which is faster.
-    """
-
-    epochs: int
-    samples: int
-    batch: int
-    lr: float
-    warmup: int
-    weight_decay: float
-    ema: float
-    seed: int
-    workers: int
-    bfloat16: bool
 
 
 class EpochDataset(Protocol):

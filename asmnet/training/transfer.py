@@ -6,6 +6,7 @@ own weights; 68 points may start from 98, and narrow inverted bottlenecks from w
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from asmnet.errors import InvalidInputError
 from asmnet.schemes import IBUG_68, WFLW_98, WFLW_TO_IBUG
-from asmnet.training.config import read_config
+from asmnet.training.config import LandmarkConfig, read_landmark_config
 from asmnet.training.loop import EpochDataset, average_weights, images_to_input
 from asmnet.training.nets.build import network
 from asmnet.weights import load_weights
@@ -26,8 +27,8 @@ from asmnet.weights import load_weights
 MEASURED_SAMPLES = 512
 
 
-def start_weights(config: dict[str, Any], dataset: EpochDataset) -> dict[str, Tensor]:
-    """The weights that a config's ``start`` names.
+def start_weights(config: LandmarkConfig, dataset: EpochDataset) -> dict[str, Tensor]:
+    """The weights that a config's ``start`` names; none if it has no such.
 
     It is the folder of a run; or, if there is a ``start_config``, the config of the network in it,
     the name or path of exported weights, "asmnet-98-wide" for example. Of these weights only layers
@@ -41,11 +42,13 @@ def start_weights(config: dict[str, Any], dataset: EpochDataset) -> dict[str, Te
         InvalidInputError: the run has no weights, or the file holds another network.
         WeightsError: there is no such file.
     """
-    if "start_config" in config:
-        weights = _exported(config, dataset)
+    if config.start is None:
+        return {}
+    if config.start_config is None:
+        weights = average_weights(Path(config.start))
     else:
-        weights = average_weights(Path(config["start"]))
-    layers = tuple(config.get("start_layers", [""]))
+        weights = _exported(config.start, Path(config.start_config), config.size, dataset)
+    layers = config.start_layers or ("",)
     return {name: value for name, value in weights.items() if name.startswith(layers)}
 
 
@@ -82,13 +85,11 @@ def _narrowed(weights: dict[str, Tensor], own: dict[str, Tensor]) -> dict[str, T
     return narrowed
 
 
-def _exported(config: dict[str, Any], dataset: EpochDataset) -> dict[str, Tensor]:
+def _exported(weights: str, config: Path, size: int, dataset: EpochDataset) -> dict[str, Tensor]:
     samples = [dataset[i][0] for i in range(min(MEASURED_SAMPLES, len(dataset)))]
     # Its convolutions do with the crops of this training, which may be smaller than its own.
-    model = network(read_config(Path(config["start_config"])) | {"size": config["size"]})
-    return exported_weights(
-        load_weights(config["start"]), model, images_to_input(torch.stack(samples))
-    )
+    model = network(replace(read_landmark_config(config), size=size))
+    return exported_weights(load_weights(weights), model, images_to_input(torch.stack(samples)))
 
 
 def start_from(model: nn.Module, weights: dict[str, Tensor]) -> None:

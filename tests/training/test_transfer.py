@@ -1,5 +1,6 @@
 """What a landmark network starts from."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def crops(photos) -> np.ndarray:
 def test_an_exported_network_can_be_trained_further(crops, name):
     """It computes what the file does; batch statistics, as in training, change little."""
     config = read_config(CONFIGS / f"{name}.toml")
-    size = config["size"]
+    size = config.size
     crops = crops[:, :size, :size]
     images = images_to_input(torch.from_numpy(crops))
     weights = exported_weights(load_weights(name), network(config), images)
@@ -69,14 +70,14 @@ def test_a_config_names_a_file_and_the_layers_to_take(crops):
         def __getitem__(self, index: int):
             return (torch.from_numpy(crops[index, : self.size, : self.size]),)
 
-    start = {"start": LITE, "start_config": str(CONFIG), "size": 112}
+    start = replace(read_config(CONFIG), start=LITE, start_config=str(CONFIG))
     everything = start_weights(start, Crops())
     assert everything.keys() == network(read_config(CONFIG)).state_dict().keys()
-    part = start_weights(start | {"start_layers": ["stem", "stage"]}, Crops())
+    part = start_weights(replace(start, start_layers=("stem", "stage")), Crops())
     assert {name.split(".")[0] for name in part} == {"stem", "stage4", "stage8", "stage16"}
     assert all(torch.equal(value, everything[name]) for name, value in part.items())
     Crops.size = 96
-    smaller = start_weights(start | {"size": 96}, Crops())
+    smaller = start_weights(replace(start, size=96), Crops())
     assert torch.equal(smaller["stage8.0.body.0.0.weight"], part["stage8.0.body.0.0.weight"])
 
 

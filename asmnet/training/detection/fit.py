@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +18,8 @@ from asmnet.datasets.augment import occlude, photometric, shrink_by_half
 from asmnet.datasets.splits import read_backgrounds, read_detection
 from asmnet.geometry import FloatArray, box_iou, non_maximum_suppression, points_box
 from asmnet.image import ImageArray, letterbox, load_image
-from asmnet.training.loop import Schedule, fit, images_to_input, load_average
+from asmnet.training.config import DetectorConfig
+from asmnet.training.loop import fit, images_to_input, load_average
 from asmnet.training.nets.blocks import initialise
 from asmnet.training.nets.face_detector import FaceDetectorNet
 
@@ -344,30 +344,28 @@ def _iou_giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return iou, iou - (hull - union) / hull.clamp(min=1e-6)
 
 
-def fit_detector(
-    config: dict[str, Any], schedule: Schedule, data: Path, folder: Path, *, resume: bool
-) -> nn.Module:
-    """Trains asmnet-face, from the run ``config["start"]`` if given.
+def fit_detector(config: DetectorConfig, data: Path, folder: Path, *, resume: bool) -> nn.Module:
+    """Trains asmnet-face, from the config's ``start`` if given.
 
     See :func:`asmnet.training.loop.fit`.
     """
-    size = config["size"]
+    size, schedule = config.size, config.schedule
     torch.manual_seed(schedule.seed)
     model: nn.Module = FaceDetectorNet()
     initialise(model)
-    if "start" in config:
-        model = load_average(model, Path(config["start"]))
+    if config.start is not None:
+        model = load_average(model, Path(config.start))
     dataset = SceneDataset(
         data,
         size=size,
-        turned_share=config["turned_share"],
-        largest_turn=config.get("largest_turn", 50.0),
-        profile_weight=config["profile_weight"],
-        background_share=config["background_share"],
+        turned_share=config.turned_share,
+        largest_turn=config.largest_turn,
+        profile_weight=config.profile_weight,
+        background_share=config.background_share,
         length=schedule.samples,
         seed=schedule.seed,
     )
-    if config["mine_negatives"]:
+    if config.mine_negatives:
         dataset.hard = mine_negatives(model.eval(), dataset, size)
     validation = validation_scenes(data, size)
 
@@ -379,8 +377,8 @@ def fit_detector(
             boxes,
             keypoints,
             size=size,
-            score_floor=config["score_floor"],
-            negative_weight=config["negative_weight"],
+            score_floor=config.score_floor,
+            negative_weight=config.negative_weight,
         )
 
     return fit(

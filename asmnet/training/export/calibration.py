@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +26,8 @@ from asmnet.datasets.splits import read_backgrounds
 from asmnet.evaluation.metrics import RADIUS
 from asmnet.geometry import CropTransform, FloatArray
 from asmnet.image import ImageArray, crop_image, load_image
-from asmnet.training.landmarks.samples import label_box, scheme_of
+from asmnet.training.config import LandmarkConfig
+from asmnet.training.landmarks.samples import label_box
 from asmnet.training.landmarks.validate import outputs_of
 
 LOST_CROPS, BACKGROUND_CROPS = 2, 4
@@ -41,7 +41,7 @@ class Calibration:
     presence: tuple[float, float]
 
 
-def calibrate(model: nn.Module, config: dict[str, Any], data: Path) -> Calibration:
+def calibrate(model: nn.Module, config: LandmarkConfig, data: Path) -> Calibration:
     """The curves for a trained network whose third output is the spread.
 
     Args:
@@ -52,14 +52,14 @@ def calibrate(model: nn.Module, config: dict[str, Any], data: Path) -> Calibrati
     Raises:
         LabelError: there are no labelled validation photos.
     """
-    size, margin = config["size"], config["crop_margin"]
+    size, margin = config.size, config.crop_margin
 
     def square(image: ImageArray, box: FloatArray) -> ImageArray:
         return crop_image(image, CropTransform.from_bbox(box, size, margin=margin))
 
     rng = np.random.default_rng(0)
     faces, points, empty = [], [], []
-    scheme = scheme_of(config)
+    scheme = config.layout
     for face in main_faces(data, "val", scheme):
         image, box = load_image(face.image), label_box(face.landmarks, scheme)
         for spread in (0.0, 0.06):  # the label's box, and one with a detector's errors

@@ -17,12 +17,12 @@ from onnx import helper
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from asmnet.errors import InvalidInputError
 from asmnet.evaluation.metrics import nme
 from asmnet.geometry import FloatArray
 from asmnet.image import ImageArray
+from asmnet.training.config import LandmarkConfig
 from asmnet.training.export.onnx_file import describe_file, store_float16
-from asmnet.training.landmarks.samples import label_crops, scheme_of
+from asmnet.training.landmarks.samples import label_crops
 from asmnet.weights import MANIFEST
 from asmnet.weights.records import write_record
 
@@ -38,7 +38,7 @@ def export_float16(record: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def export_int8(
-    record: dict[str, Any], config: dict[str, Any], folder: Path, data: Path
+    record: dict[str, Any], config: LandmarkConfig, folder: Path, data: Path
 ) -> dict[str, Any]:
     """Writes ``weights/NAME-int8.onnx``, convolutions in 8 bits. Returns its record.
 
@@ -46,12 +46,7 @@ def export_int8(
     weights have a scale a channel. Weights take 7 of the 8 bits, without which the sums overflow
     on processors that lack VNNI. Everything but convolutions, which do nearly all of the work,
     stays in float32: coordinates need more than 256 steps.
-
-    Raises:
-        InvalidInputError: not a landmark network.
     """
-    if record["task"] != "landmarks":
-        raise InvalidInputError(f"int8: expected a landmark network, got task {record['task']!r}")
     source = folder / record["file"]
     crops, _ = label_crops(data, "train", config, CALIBRATION_CROPS)
     with tempfile.TemporaryDirectory() as temporary:
@@ -74,10 +69,10 @@ def export_int8(
     return _write(model, record, "int8", folder)
 
 
-def accuracy(path: Path, config: dict[str, Any], data: Path) -> float:
+def accuracy(path: Path, config: LandmarkConfig, data: Path) -> float:
     """NME (%) of a file on the validation faces of 300W or WFLW in their label boxes."""
     crops, truth = label_crops(data, "val", config, ACCURACY_CROPS)
-    return float(nme(_landmarks(path, crops), truth, scheme_of(config)).mean())
+    return float(nme(_landmarks(path, crops), truth, config.layout).mean())
 
 
 def _landmarks(path: Path, crops: ImageArray) -> FloatArray:

@@ -10,7 +10,6 @@ is two small matrices in the exported file.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +20,8 @@ from asmnet.datasets.records import LabelError
 from asmnet.errors import InvalidInputError
 from asmnet.geometry import CropTransform, FloatArray
 from asmnet.image import crop_image, load_image
-from asmnet.training.landmarks.samples import label_box, scheme_of
+from asmnet.training.config import LandmarkConfig
+from asmnet.training.landmarks.samples import label_box
 from asmnet.training.landmarks.validate import outputs_of
 from asmnet.training.nets.blocks import LandmarkModel
 from asmnet.training.nets.landmark_net import LandmarkNet
@@ -85,7 +85,7 @@ class _Deep(nn.Module):
         return self.model.read(maps)[0], maps[-1]
 
 
-def corrected(model: LandmarkModel, config: dict[str, Any], data: Path) -> CorrectedLandmarks:
+def corrected(model: LandmarkModel, config: LandmarkConfig, data: Path) -> CorrectedLandmarks:
     """The network with a correction that is fitted on the training faces with people's labels.
 
     Args:
@@ -100,10 +100,8 @@ def corrected(model: LandmarkModel, config: dict[str, Any], data: Path) -> Corre
         LabelError: there are no such faces.
     """
     if not isinstance(model, LandmarkNet):
-        raise InvalidInputError(
-            f"correction_ridge: expected model landmarknet, got {config['model']}"
-        )
-    size, margin, scheme = config["size"], config["crop_margin"], scheme_of(config)
+        raise InvalidInputError(f"correction_ridge: expected model landmarknet, got {config.model}")
+    size, margin, scheme = config.size, config.crop_margin, config.layout
     rng = np.random.default_rng(0)
     crops, points = [], []
     for face in main_faces(data, "train", scheme):
@@ -118,10 +116,10 @@ def corrected(model: LandmarkModel, config: dict[str, Any], data: Path) -> Corre
         raise LabelError(f"{data}: expected faces with {len(scheme)} points to train on, got none")
     predicted, deep = outputs_of(_Deep(model), np.stack(crops))
     inputs = (predicted - predicted.mean(axis=1, keepdims=True)).reshape(len(predicted), -1)
-    ridge = np.full(inputs.shape[1], float(config["correction_ridge"]))
+    ridge = np.full(inputs.shape[1], config.correction_ridge)
     components = None
-    if "correction_components" in config:
-        components = principal_components(deep, config["correction_components"])
+    if config.correction_components is not None:
+        components = principal_components(deep, config.correction_components)
         parts = np.einsum("kc,nchw->nkhw", components, deep).reshape(len(deep), -1)
         inputs = np.concatenate([inputs, parts], axis=1)
         ridge = np.concatenate([ridge, np.full(parts.shape[1], DEEP_RIDGE * len(parts))])

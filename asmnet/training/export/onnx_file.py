@@ -24,9 +24,10 @@ from asmnet.datasets.splits import read_detection
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.image import ImageArray, letterbox, load_image
 from asmnet.schemes import WFLW_98
+from asmnet.training.config import Config, DetectorConfig, LandmarkConfig
 from asmnet.training.export.calibration import Calibration, calibrate
 from asmnet.training.export.correction import corrected
-from asmnet.training.landmarks.samples import label_crops, scheme_of
+from asmnet.training.landmarks.samples import label_crops
 from asmnet.training.loop import load_average
 from asmnet.training.nets.blocks import LandmarkModel
 from asmnet.training.nets.build import network
@@ -86,7 +87,7 @@ def _to_float(images: Tensor) -> Tensor:
 
 
 def export(
-    config: dict[str, Any],
+    config: Config,
     run: Path,
     name: str,
     folder: Path,
@@ -112,15 +113,16 @@ def export(
         ParityError: ONNX Runtime's results differ from PyTorch's.
         InvalidInputError: the run has no such weights, or ``data`` is needed.
     """
-    size = config["size"]
-    metadata = {"task": config["task"], "training_config": config_name(config_path)}
+    size = config.size
+    metadata = {"task": config.task, "training_config": config_name(config_path)}
     commit = git_commit(config_path.parent)
     if commit is not None:
         metadata["git_commit"] = commit
     model = load_average(network(config), run, best=best)
     dynamic: dict[str, dict[int, str]] = {"images": {0: "n"}}
-    if isinstance(model, LandmarkModel):
-        if "correction_ridge" in config:
+    if isinstance(config, LandmarkConfig):
+        assert isinstance(model, LandmarkModel)
+        if config.correction_ridge is not None:
             if data is None:
                 raise InvalidInputError(f"{name}: expected data to fit its correction on")
             model = corrected(model, config, data)
@@ -134,9 +136,9 @@ def export(
         outputs = ["landmarks", "rotation", *landmarker.extras]
         dynamic |= {o: {0: "n"} for o in outputs}
         metadata |= {
-            "scheme": scheme_of(config).name,
+            "scheme": config.scheme,
             "input_size": str(size),
-            "crop_margin": str(config["crop_margin"]),
+            "crop_margin": str(config.crop_margin),
         }
     else:
         wrapped = _Detector(model)
@@ -152,18 +154,18 @@ def export(
     )  # fmt: skip
     file = onnx.load(path)
     helper.set_model_props(file, metadata)
-    if config.get("storage") == "float16":
+    if isinstance(config, LandmarkConfig) and config.storage == "float16":
         store_float16(file)
     onnx.save(file, path)
     images = noise if data is None else _validation_images(config, data)
     for part in (images, images[:1]):  # the batch may have any size
         _check_parity(wrapped, torch.from_numpy(part), path)
-    shape: list[int | str] = ["n", size, size, 3] if config["task"] == "landmarks" else [
+    shape: list[int | str] = ["n", size, size, 3] if config.task == "landmarks" else [
         "n", "height", "width", 3
     ]  # fmt: skip
     record = {
         "name": name,
-        "task": config["task"],
+        "task": config.task,
         **describe_file(path),
         "input": {"name": "images", "shape": shape, "dtype": "uint8", "colour": "RGB 0-255"},
         "scheme": metadata.get("scheme"),
@@ -231,10 +233,10 @@ def git_commit(folder: Path) -> str | None:
     return answer.stdout.strip() if answer.returncode == 0 else None
 
 
-def _validation_images(config: dict[str, Any], data: Path) -> ImageArray:
+def _validation_images(config: Config, data: Path) -> ImageArray:
     """What the network will see, (n, S, S, 3), of evenly spread validation photos."""
-    size = config["size"]
-    if config["task"] == "landmarks":
+    size = config.size
+    if isinstance(config, LandmarkConfig):
         return label_crops(data, "val", config, PARITY_CROPS)[0]
     photos = read_detection(data, "val")
     if not photos:
@@ -268,12 +270,14 @@ TRAINING_DATA = {
 }
 
 
-def training_data(config: dict[str, Any]) -> list[str]:
+def training_data(config: Config) -> list[str]:
     """What a config's network was trained on, as the package's own were."""
-    sources = list(TRAINING_DATA[config["task"]])
-    if config.get("scheme") == WFLW_98.name:
+    sources = list(TRAINING_DATA[config.task])
+    if isinstance(config, DetectorConfig):
+        return sources
+    if config.layout is WFLW_98:
         sources.append("98 points of WFLW-trained networks as pseudo-labels")
-    if "teacher_labels" in config:
+    if config.teacher_labels is not None:
         sources.append(
             "Helen training photos without points and video frames, labelled by earlier networks "
             "of this package, which had learnt 98 points of WFLW-trained networks too"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from asmnet.datasets.splits import (
 )
 from asmnet.detector import FaceDetector
 from asmnet.image import load_image
+from asmnet.training.config import LandmarkConfig
 from asmnet.training.landmarks.asm import (
     fit_shape_model,
     in_box,
@@ -23,34 +23,30 @@ from asmnet.training.landmarks.crops import CropDataset
 from asmnet.training.landmarks.losses import landmark_losses
 from asmnet.training.landmarks.samples import (
     load_faces,
-    scheme_of,
 )
 from asmnet.training.landmarks.validate import validate
-from asmnet.training.loop import Schedule, fit
+from asmnet.training.loop import fit
 from asmnet.training.nets.build import landmark_model
 from asmnet.training.transfer import start_from, start_weights
 
 
-def fit_landmarks(
-    config: dict[str, Any], schedule: Schedule, data: Path, folder: Path, *, resume: bool
-) -> nn.Module:
+def fit_landmarks(config: LandmarkConfig, data: Path, folder: Path, *, resume: bool) -> nn.Module:
     """Trains a landmark network; see :func:`asmnet.training.loop.fit`.
 
     The run's folder gets ``shapes.npz`` too, the Active Shape Model.
     """
-    size, margin, scheme = config["size"], config["crop_margin"], scheme_of(config)
-    detector = FaceDetector(config["detector"])
-    teacher = Path(config["teacher_labels"]) if "teacher_labels" in config else None
+    size, margin, scheme = config.size, config.crop_margin, config.layout
+    schedule = config.schedule
+    detector = FaceDetector(config.detector)
+    teacher = None if config.teacher_labels is None else Path(config.teacher_labels)
     labelled = labelled_faces(data, "train", scheme=scheme, teacher_labels=teacher)
     # A teacher's faces have shapes that a network has smoothed already.
     human = [face for face in labelled if face.source != "helen_unlabelled"]
-    shapes = fit_shape_model(
-        human, config["kept_variance"], aligned=config.get("aligned_shapes", False)
-    )
+    shapes = fit_shape_model(human, config.kept_variance, aligned=config.aligned_shapes)
     folder.mkdir(parents=True, exist_ok=True)
     shapes.save(folder / "shapes.npz")
     sets = load_faces(labelled, data, "train", detector, shapes)
-    mixture = config.get("mixture")
+    mixture = config.mixture
     if mixture is not None:
         sets = {name: faces for name, faces in sets.items() if name in mixture}
     validation_faces = labelled_faces(data, "val", scheme=scheme)
@@ -61,7 +57,7 @@ def fit_landmarks(
     mean = np.mean([in_box(face.landmarks) for face in labelled], axis=0)
     mean_in_crop = torch.from_numpy((mean - 0.5) / margin + 0.5).float()
     model: nn.Module = landmark_model(config, mean_in_crop)
-    only = tuple(config.get("only", [""]))
+    only = config.only or ("",)
     for name, parameter in model.named_parameters():
         parameter.requires_grad = name.startswith(only)
 
@@ -73,9 +69,9 @@ def fit_landmarks(
             model,
             batch,
             progress,
-            alphas=config["alphas"],
-            pose_weight=config["pose_weight"],
-            point_loss=config.get("point_loss", "wing"),
+            alphas=config.alphas,
+            pose_weight=config.pose_weight,
+            point_loss=config.point_loss,
         )
 
     dataset = CropDataset(
@@ -83,20 +79,20 @@ def fit_landmarks(
         [image for image, _ in photos],
         size=size,
         margin=margin,
-        late_epoch=config["late_epoch"],
-        hardness=config["hardness"],
-        late_hardness=config["late_hardness"],
+        late_epoch=config.late_epoch,
+        hardness=config.hardness,
+        late_hardness=config.late_hardness,
         length=schedule.samples,
         seed=schedule.seed,
         scheme=scheme,
         mixture=mixture,
-        shear=config.get("shear", 0.0),
-        wide_boxes=config.get("wide_boxes"),
-        label_offset=config.get("label_offset"),
-        empty_share=config.get("empty_share", 0.0),
+        shear=config.shear,
+        wide_boxes=config.wide_boxes,
+        label_offset=config.label_offset,
+        empty_share=config.empty_share,
         backgrounds=[image for image, boxes in photos if not len(boxes)],
     )
-    if "start" in config:
+    if config.start is not None:
         start_from(model, start_weights(config, dataset))
     return fit(
         model,

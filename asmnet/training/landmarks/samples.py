@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,6 @@ from asmnet.datasets.splits import (
     pointing_rotations,
 )
 from asmnet.detector import FaceDetector
-from asmnet.errors import InvalidInputError
 from asmnet.geometry import (
     CropTransform,
     FloatArray,
@@ -26,7 +24,8 @@ from asmnet.geometry import (
     upright_angle,
 )
 from asmnet.image import ImageArray, crop_image, load_image
-from asmnet.schemes import IBUG_68, SCHEMES, WFLW_TO_IBUG, LandmarkScheme
+from asmnet.schemes import IBUG_68, WFLW_TO_IBUG, LandmarkScheme
+from asmnet.training.config import LandmarkConfig
 from asmnet.training.landmarks.asm import (
     ActiveShapeModel,
     smooth_landmarks,
@@ -95,14 +94,14 @@ def load_faces(
 
 
 def label_crops(
-    data: Path, split: Split, config: dict[str, Any], limit: int
+    data: Path, split: Split, config: LandmarkConfig, limit: int
 ) -> tuple[ImageArray, FloatArray]:
     """Crops around the label boxes of 300W, or of WFLW, with their points in crop pixels.
 
     (n, S, S, 3) and (n, N, 2) in the config's scheme; at most ``limit``, evenly spread over the
     set.
     """
-    scheme = scheme_of(config)
+    scheme = config.layout
     faces = main_faces(data, split, scheme)
     if not faces:
         raise LabelError(f"{data}: expected labelled photos under 300w or wflw, got none")
@@ -110,7 +109,7 @@ def label_crops(
     crops, points = [], []
     for face in faces:
         box = label_box(face.landmarks, scheme)
-        crop = CropTransform.from_bbox(box, config["size"], margin=config["crop_margin"])
+        crop = CropTransform.from_bbox(box, config.size, margin=config.crop_margin)
         crops.append(crop_image(load_image(face.image), crop))
         points.append(crop.apply(face.landmarks))
     return np.stack(crops), np.array(points)
@@ -119,18 +118,6 @@ def label_crops(
 def label_box(points: FloatArray, scheme: LandmarkScheme) -> FloatArray:
     """The tight box (4,) of the 68 points: what a box is everywhere."""
     return points_box(_outline(points, scheme))
-
-
-def scheme_of(config: dict[str, Any]) -> LandmarkScheme:
-    """The layout of the points that a config trains: its ``scheme``, or 300W's.
-
-    Raises:
-        InvalidInputError: no such layout.
-    """
-    name = config.get("scheme", IBUG_68.name)
-    if name not in SCHEMES:
-        raise InvalidInputError(f"scheme: expected one of {', '.join(SCHEMES)}, got {name!r}")
-    return SCHEMES[name]
 
 
 def _labelled_face(

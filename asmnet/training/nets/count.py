@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from asmnet.training.config import Config
 from asmnet.training.nets.build import network
 
 
@@ -33,11 +33,11 @@ def count_multiply_adds(model: nn.Module, size: int) -> int:
     return int(counter.get_total_flops()) // 2
 
 
-def table(configs: Mapping[str, Mapping[str, Any]]) -> str:
+def table(configs: Mapping[str, Config]) -> str:
     """A Markdown table with a row a config, named by its key."""
     lines = ["| config | input | parameters | multiply-adds |", "|---|--:|--:|--:|"]
     for name, config in configs.items():
-        model, size = network(dict(config)), int(config["size"])
+        model, size = network(config), config.size
         cells = f"{count_parameters(model):,} | {count_multiply_adds(model, size):,}"
         lines.append(f"| {name} | {size} × {size} | {cells} |")
     return "\n".join(lines)

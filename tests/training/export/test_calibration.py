@@ -1,5 +1,8 @@
 """Spreads to probabilities."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,9 +10,11 @@ torch = pytest.importorskip("torch")
 
 from asmnet.datasets.records import LabelError  # noqa: E402
 from asmnet.evaluation.robustness import Reliability, roc_area  # noqa: E402
+from asmnet.training.config import read_config  # noqa: E402
 from asmnet.training.export.calibration import RADIUS, calibrate, fit_logistic  # noqa: E402
 
-CONFIG = {"size": 64, "crop_margin": 1.25}
+CONFIGS = Path(__file__).parents[3] / "configs"
+CONFIG = replace(read_config(CONFIGS / "asmnet-68-points.toml"), size=64)
 
 
 class Blind(torch.nn.Module):

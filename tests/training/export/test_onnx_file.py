@@ -21,6 +21,7 @@ from asmnet.training.export import compress  # noqa: E402
 from asmnet.training.export import onnx_file as export  # noqa: E402
 from asmnet.training.landmarks import crops, samples, validate  # noqa: E402
 from asmnet.training.nets.landmark_net import LandmarkNet  # noqa: E402
+from asmnet.training.tables import read_table  # noqa: E402
 
 # torch.jit is what its stable ONNX exporter uses; it says so in warnings.
 pytestmark = [
@@ -34,21 +35,19 @@ ROOT = Path(__file__).parents[3]
 PAPER = [*sorted((ROOT / "configs" / "paper").glob("*.toml")), ROOT / "configs" / "atpn-68.toml"]
 BOX = [[181, 88, 268, 179]]  # of the astronaut's face
 
-TINY = {
-    "size": 64, "epochs": 1, "samples": 16, "batch": 8, "warmup": 1, "workers": 0,
-}  # fmt: skip
+TINY = {"epochs": 1, "samples": 16, "batch": 8, "warmup": 1, "workers": 0}
+FROM_OTHERS = ("start", "teacher_labels")
 
 
 def tiny(path: Path, folder: Path, **changes) -> Path:
     """A config with small numbers, from nothing: no other run and no teacher is needed."""
-    text = path.read_text(encoding="utf-8")
-    text = re.sub(r"(?m)^(start|teacher_labels) = .*\n", "", text)
-    for key, value in (TINY | changes).items():
-        text, count = re.subn(rf"(?m)^{key} = [^#\n]*", f"{key} = {value} ", text)
-        assert count == 1, key
+    table = read_table(path) | {"size": 64}
+    schedule = table.pop("schedule") | TINY | changes
+    lines = [f"{k} = {json.dumps(v)}" for k, v in table.items() if k not in FROM_OTHERS]
+    lines += ["[schedule]", *(f"{k} = {json.dumps(v)}" for k, v in schedule.items())]
     copy = folder / "configs" / path.name
     copy.parent.mkdir(exist_ok=True)
-    copy.write_text(text, encoding="utf-8")
+    copy.write_text("\n".join(lines), encoding="utf-8")
     return copy
 
 
