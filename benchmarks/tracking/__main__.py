@@ -1,7 +1,7 @@
 """Following faces through videos with exact labels: ``python -m benchmarks.tracking --data DATA``.
 
-The videos are made from 300W's labelled photos (`clips.py`); the systems
-take turns scene by scene on the very same frames. docs/tracking.md says what the figures mean.
+The videos are made from 300W's labelled photos (`clips.py`); the systems take turns scene by scene
+on the very same frames. docs/tracking.md says what the figures mean.
 ``--mediapipe`` puts MediaPipe's face mesh beside ours (``pip install "asmnet[bench]"``);
 ``--hour`` watches the memory instead.
 """
@@ -12,10 +12,9 @@ import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -23,20 +22,22 @@ import numpy as np
 import asmnet
 from asmnet.evaluation.report import write_picture
 from asmnet.geometry import FloatArray
-from asmnet.image import ImageArray, ImageSource
+from asmnet.image import ImageArray
 
 from . import metrics
-from .clips import (
-    FPS,
-    SCENES,
-    Scene,
-    VideoFrame,
-    face_photos,
-    faceless_photos,
-    make_scenes,
-)
-from .mesh import draw_dots, mesh_points
+from .clips import SCENES, make_scenes
+from .mesh import draw_dots
 from .metrics import Followed, TrackedFace
+from .pictures import face_photos, faceless_photos
+from .render import FPS, Scene, VideoFrame
+from .systems import (
+    BASELINE,
+    TRACKING,
+    Detection,
+    MediaPipe,
+    System,
+    Tracking,
+)
 
 GROUPS = {
     "resting": ("still", "light", "compression"),
@@ -47,105 +48,6 @@ GROUPS = {
     "nobody": ("empty",),
     "all": SCENES,
 }
-TRACKING, BASELINE = "tracking", "detection on every frame"
-
-
-Step = Callable[[ImageArray, float], list[TrackedFace]]
-
-
-class System(Protocol):
-    """What is measured. ``detections`` counts the detector's runs; None where nobody can tell."""
-
-    name: str
-    detections: int | None
-
-    def start(self, at_once: int) -> Step:
-        """Begins a new video with at most so many faces in a frame."""
-
-
-class CountingDetector(asmnet.FaceDetector):
-    """Our detector, which counts its runs."""
-
-    calls = 0
-
-    def detect(self, image: ImageSource, **options: Any) -> list[asmnet.Detection]:
-        """See `asmnet.FaceDetector.detect`."""
-        self.calls += 1
-        return super().detect(image, **options)
-
-
-class Tracking:
-    """`asmnet.FaceTracker`."""
-
-    def __init__(self, name: str, landmarker: str = "asmnet-68", **options: Any) -> None:
-        self.name = name
-        self._options = options
-        self._detector = CountingDetector(threads=1)
-        self._landmarker = asmnet.FaceLandmarker(landmarker, threads=1)
-
-    @property
-    def detections(self) -> int:
-        """Runs of the detector so far."""
-        return self._detector.calls
-
-    def start(self, at_once: int) -> Step:
-        """Begins a new video."""
-        tracker = asmnet.FaceTracker(
-            detector=self._detector,
-            landmarker=self._landmarker,
-            max_faces=at_once,
-            **self._options,
-        )
-        return lambda image, seconds: [
-            TrackedFace(face.landmarks, face.track_id) for face in tracker.update(image, seconds)
-        ]
-
-
-class Detection:
-    """`asmnet.FaceAnalyzer` on each frame by itself."""
-
-    name = BASELINE
-
-    def __init__(self) -> None:
-        self.detections = 0
-        self._analyzer = asmnet.FaceAnalyzer(threads=1)
-
-    def start(self, at_once: int) -> Step:
-        """Begins a new video, which is all the same to it."""
-
-        def step(image: ImageArray, _: float) -> list[TrackedFace]:
-            self.detections += 1
-            faces = self._analyzer.detect(image, max_faces=at_once)
-            return [TrackedFace(face.landmarks, None) for face in faces]
-
-        return step
-
-
-class MediaPipe:
-    """MediaPipe's face mesh in its tracking mode: the detector runs when faces are missing."""
-
-    name = "MediaPipe, tracking"
-    detections = None
-
-    def __init__(self) -> None:
-        self._mesh: Any = None
-
-    def start(self, at_once: int) -> Step:
-        """Begins a new video."""
-        from mediapipe.python.solutions.face_mesh import FaceMesh
-
-        if self._mesh is not None:
-            self._mesh.close()
-        self._mesh = mesh = FaceMesh(
-            static_image_mode=False, max_num_faces=at_once, refine_landmarks=False
-        )
-
-        def step(image: ImageArray, _: float) -> list[TrackedFace]:
-            size = image.shape[1::-1]
-            found = mesh.process(image).multi_face_landmarks or []
-            return [TrackedFace(mesh_points(face.landmark) * size, None) for face in found]
-
-        return step
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,19 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tracking.clips import (
-    FACE,
-    HEIGHT,
-    SCENES,
-    WIDTH,
-    Layer,
-    Picture,
-    Scene,
-    face_photos,
-    faceless_photos,
-    make_scenes,
-    patch_picture,
-)
+from tracking.clips import SCENES, make_scenes
+from tracking.pictures import face_photos, faceless_photos, patch_picture
+from tracking.render import FACE, HEIGHT, WIDTH, Layer, Picture, Scene
 
 from asmnet.errors import InvalidInputError
 from asmnet.geometry import points_box
