@@ -130,3 +130,12 @@ def test_help(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main(command)
     assert "usage: asmnet" in capsys.readouterr().out
+
+
+def test_the_map_names_every_module_and_no_other():
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    files = {d: list((ROOT / d).rglob("*.py")) for d in ("asmnet", "benchmarks", "docs", "tests")}
+    assert [p for d in ("asmnet", "benchmarks") for p in files[d] if p.name not in text] == []
+    paths = [f"/{path.as_posix()}" for some in files.values() for path in some]
+    named = re.findall(r"[\w/]+\.py\b", text)
+    assert [name for name in named if not any(p.endswith(f"/{name}") for p in paths)] == []
