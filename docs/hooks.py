@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from asmnet.training.export.publish import facts
+from asmnet.evaluation.model_card import facts
 from asmnet.weights import manifest
 
 MARK = "<!-- cards -->"

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from asmnet.errors import AsmnetError
-from asmnet.weights import HUB_SCHEME, MANIFEST, WeightsRecord, check_content, parse_manifest
+from asmnet.evaluation.model_card import model_card
+from asmnet.weights import HUB_SCHEME, MANIFEST, check_content, parse_manifest
 from asmnet.weights.hub import hub_errors
 
 CARD = "README.md"
-_TAGS = {
-    "detection": ["face-detection"],
-    "landmarks": ["facial-landmarks", "head-pose-estimation"],
-}
-_CLASSES = {"detection": "FaceDetector", "landmarks": "FaceLandmarker"}
 
 
 class PublishError(AsmnetError):
@@ -70,63 +65,6 @@ def publish(folder: Path, repo: str, *, private: bool = False, dry_run: bool = F
             commit_message=f"Weights {', '.join(record.name for record in records)}",
         )
     return commit.oid
-
-
-def model_card(repo: str, records: Sequence[WeightsRecord]) -> str:
-    """The README.md of a repository: YAML for the hub, then a section for each weight."""
-    tags = ["onnx", *dict.fromkeys(tag for r in records for tag in _TAGS.get(r.task, ()))]
-    lines = [
-        "---",
-        "license: other",
-        "library_name: asmnet",
-        "tags:",
-        *(f"- {tag}" for tag in tags),
-        "---",
-        f"# {repo.rsplit('/', 1)[-1]}",
-        "",
-        "ONNX networks for [asmnet](https://pypi.org/project/asmnet/), which finds faces, facial",
-        f"landmarks and head pose. `{MANIFEST}` names hash, licence, training data and figures of",
-        "each; asmnet checks the hash at every load. **Each weight has its own licence, below.**",
-    ]
-    for record in records:
-        lines += ["", *_section(repo, record)]
-    return "\n".join(lines) + "\n"
-
-
-def facts(record: WeightsRecord) -> list[str]:
-    """What a manifest says of a weight, as lines of Markdown under a heading."""
-    shape = ", ".join(str(side) for side in record.input.get("shape", ()))
-    details = [record.input.get("dtype"), record.input.get("colour")]
-    layout = f", layout {record.scheme}" if record.scheme is not None else ""
-    lines = [
-        f"## {record.name}",
-        "",
-        f"- Task: {record.task}{layout}",
-        f"- Input: ({shape}) {', '.join(str(detail) for detail in details if detail)}",
-        f"- Size: {record.bytes} bytes, {record.parameters} parameters; sha256 `{record.sha256}`",
-        f"- Licence: {record.license}",
-        "- Training data:",
-        *(f"    - {name}" for name in record.training_data),
-    ]
-    if record.training_config is not None:
-        lines.append(f"- Trained with `{record.training_config}`")
-    if record.metrics:
-        lines += ["", "| measured | value |", "|---|---|"]
-        for name, figure in record.metrics.items():
-            escaped = name.replace("|", "\\|")
-            lines.append(f"| {escaped} | {figure['value']:g} |")
-        commands = sorted({str(figure.get("command", "")) for figure in record.metrics.values()})
-        lines += ["", *(f"Printed by `{command}`." for command in commands if command)]
-    return lines
-
-
-def _section(repo: str, record: WeightsRecord) -> list[str]:
-    reference = f"{HUB_SCHEME}{repo}#{record.name}"
-    call = _CLASSES.get(record.task)
-    lines = [*facts(record), "", "```", f"asmnet weights download {reference}", "```"]
-    if call is not None:
-        lines += ["", "```python", "import asmnet", "", f'asmnet.{call}("{reference}")', "```"]
-    return [*lines, "", "`@COMMIT` before the `#` pins it to one commit of this repository."]
 
 
 def _read(path: Path) -> bytes:
