@@ -12,6 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from asmnet.containers import is_cut, shown_seconds
 from asmnet.errors import InvalidInputError, VideoError
 from asmnet.image import ImageArray
 
@@ -19,8 +20,8 @@ VideoSource = str | os.PathLike[str] | int
 
 # Where a file or camera does not tell its frames a second, or tells what no video has.
 DEFAULT_RATE, MAX_RATE = 30.0, 240.0
-# A file broke off when it holds fewer frames than it announces, by more than the larger of these:
-# a count of frames, and a share of them. Containers count a few frames that no decoder shows.
+# What is missing at the end must be more than the larger of these to be told: a count of frames,
+# and a share of them. Containers count a few frames that no decoder shows.
 MISSING_FRAMES, MISSING_SHARE = 2, 0.05
 # Seconds: a longer pause of the input is cut to this in the output.
 LONGEST_PAUSE = 10.0
@@ -48,7 +49,9 @@ class VideoReader:
 
     Attributes:
         rate: frames a second, as the file or camera says; of variable rates an average.
-        length: number of frames that the file announces; None for cameras and endless streams.
+        length: about how many frames there are, as OpenCV estimates from what the file announces;
+            None for cameras and endless streams.
+        duration: about how many seconds, likewise.
         frames: how many were read.
     """
 
@@ -59,14 +62,19 @@ class VideoReader:
             source: path of a file, a URL that OpenCV can open, or a camera's number.
 
         Raises:
-            VideoError: no such file or camera, or not a video.
+            VideoError: no such file or camera, not a video, or a name that is not UTF-8.
         """
         self._is_camera = isinstance(source, int)
         self._name = f"camera {source}" if self._is_camera else str(source)
+        self._path: Path | None = None
         if isinstance(source, int):
             self._capture = cv2.VideoCapture(source)
-        elif "://" in self._name or Path(source).is_file():
-            self._capture = cv2.VideoCapture(self._name)
+        elif "://" in self._name:
+            self._capture = cv2.VideoCapture(_checked_name(self._name))
+        elif Path(_checked_name(self._name)).is_file():
+            # Absolute, because FFmpeg takes what is before a colon for a protocol.
+            self._path = Path(source).absolute()
+            self._capture = cv2.VideoCapture(str(self._path))
         else:
             raise VideoError(f"{source}: no such file")
         if not self._capture.isOpened():
@@ -76,6 +84,11 @@ class VideoReader:
         self.rate = rate if 1 <= rate <= MAX_RATE else DEFAULT_RATE
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.length = count if count > 0 and not self._is_camera else None
+        self.duration = None if self.length is None else self.length / self.rate
+        # Of an MP4 that was cut out of another one, OpenCV counts frames that are not shown.
+        self._shown = None if self._path is None else shown_seconds(self._path)
+        if self._shown:
+            self.duration = self._shown
         self.frames = 0
         self._started = self._time = 0.0
 
@@ -86,8 +99,8 @@ class VideoReader:
         """The next frame.
 
         Raises:
-            VideoError: there is no frame at all, or the file broke off: it has clearly fewer
-                frames than it announces. The frames before were given.
+            VideoError: there is no frame at all, or the file broke off: it lacks its end, or
+                frames that it holds cannot be read. The frames before were given.
         """
         good, image = self._capture.read()
         if not good:
@@ -112,14 +125,28 @@ class VideoReader:
             raise VideoError(f"{self._name}: expected a video, got no frame")
         if self._is_camera:
             raise VideoError(f"{self._name}: gave no more frames after {self.frames}")
-        if self.length is None:
-            return
-        missing = self.length - self.frames
-        if missing > max(MISSING_FRAMES, MISSING_SHARE * self.length):
+        if self._is_broken():
             raise VideoError(
                 f"{self._name}: broke off after {self.frames} of {self.length} frames, "
                 f"at {self._time:.2f} s"
             )
+
+    def _is_broken(self) -> bool:
+        """Whether the file holds, or held once, clearly more than was read.
+
+        Few frames alone do not tell: a variable rate has fewer than the container's rate promises,
+        and a sound that goes on longer than the pictures promises more.
+        """
+        if self.length is None or self.duration is None:
+            return False
+        allowed = max(MISSING_FRAMES, MISSING_SHARE * self.length)
+        few = self.length - self.frames > allowed
+        short = self.duration - (self._time + 1 / self.rate) > allowed / self.rate
+        if self._path is None:  # the connection may be lost
+            return few and short
+        # MP4 knows how many frames there are and how long they are shown.
+        unread = self._shown is not None and few and short
+        return unread or ((few or short) and is_cut(self._path))
 
     def close(self) -> None:
         """Closes the file or camera."""
@@ -132,6 +159,17 @@ class VideoReader:
         self.close()
 
 
+def _checked_name(name: str) -> str:
+    """The name, if OpenCV can take it: others end the process, or mean another file."""
+    try:
+        good = b"\0" not in name.encode("utf-8")
+    except UnicodeEncodeError:
+        good = False
+    if not good:
+        raise VideoError(f"{name!r}: expected a name in UTF-8, without NUL; rename the file")
+    return name
+
+
 def read_video(source: VideoSource) -> Generator[Frame, None, None]:
     """The frames of a video, one after the other: number, time in seconds, RGB image.
 
@@ -139,8 +177,8 @@ def read_video(source: VideoSource) -> Generator[Frame, None, None]:
     ...     print(number, time, image.shape)
 
     Raises:
-        VideoError: no such file or camera, not a video, or, after its last frame, a file that
-            broke off.
+        VideoError: no such file or camera, not a video, a name that is not UTF-8, or, after its
+            last frame, a file that broke off.
     """
     with VideoReader(source) as video:
         yield from video
@@ -166,9 +204,9 @@ class VideoWriter:
 
         Raises:
             InvalidInputError: another ending, or no usable rate.
-            VideoError: there is no such folder.
+            VideoError: there is no such folder, or the name is not UTF-8.
         """
-        self._path = Path(path)
+        self._path = Path(_checked_name(os.fspath(path)))
         if self._path.suffix.lower() != ".mp4":
             raise InvalidInputError(f"expected a name that ends in .mp4, got {path}")
         if not 0 < rate <= MAX_RATE:
@@ -191,7 +229,7 @@ class VideoWriter:
         size = (image.shape[1], image.shape[0])
         if self._writer is None or self._last is None:
             self._writer = cv2.VideoWriter(
-                str(self._path), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, size
+                str(self._path.absolute()), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, size
             )
             if not self._writer.isOpened():
                 raise VideoError(f"{self._path}: cannot be written")

@@ -184,7 +184,7 @@ def test_show_without_windows(video, tmp_path, monkeypatch, capsys):
 
 def test_a_camera_is_a_number(frames, tmp_path, monkeypatch):
     class Camera:
-        length, rate = None, 10.0
+        length, duration, rate = None, None, 10.0
 
         def __init__(self, source):
             assert source == 2

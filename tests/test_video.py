@@ -1,5 +1,7 @@
 """Videos in and out: times, ends and errors."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
@@ -219,6 +221,26 @@ def test_a_file_without_all_frames_is_told(tmp_path, capture):
     with pytest.raises(VideoError, match="disk full"):
         writer.close()
     writer.close()  # a second time does nothing
+
+
+@pytest.mark.parametrize("name", [b"\xff.mp4", b"a\0b.mp4"])
+def test_names_that_opencv_cannot_take(tmp_path, name):
+    """It ends the process, or takes the name until the NUL for another file."""
+    path = os.fspath(tmp_path) + "/" + os.fsdecode(name)
+    with pytest.raises(VideoError, match="expected a name in UTF-8"):
+        VideoReader(path)
+    with pytest.raises(VideoError, match="expected a name in UTF-8"):
+        VideoWriter(path, 25)
+    with pytest.raises(VideoError, match="expected a name in UTF-8"):
+        VideoReader(f"file://{path}")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no name may have a colon")
+def test_a_colon_in_a_name_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with VideoWriter("at 12:30.mp4", 10) as writer:
+        writer.write(grey(100), 0.0)
+    assert greys("at 12:30.mp4") == [100]
 
 
 def test_no_window_is_told(monkeypatch):

@@ -25,8 +25,17 @@ class ProgressDisplay:
         """Ends the bar."""
         self._bar.close()
 
-    def update(self, done: int, **counts: int) -> None:
-        """Shows that ``done`` units are done, and what was counted in them."""
+    def update(self, done: int, *, share: float | None = None, **counts: int) -> None:
+        """Shows that ``done`` units are done, and what was counted in them.
+
+        ``share`` is the part of the work that is done, 0-1, where it is better known than the
+        total, which then follows from it.
+        """
+        if share is not None and share > 0:
+            self._total = round(done / min(share, 1.0))
+        elif self._total is not None and done > self._total:
+            self._total = None  # who announced it was wrong
+        self._bar.total = self._total
         self._bar.set_postfix(counts, refresh=False)
         self._bar.update(done - self._done)
         self._done = done

@@ -82,6 +82,7 @@ class _Progress:
     """How far a run came, and what ended the video before its end."""
 
     frames: int = 0
+    seconds: float = 0.0
     faces: int = 0
     error: VideoError | None = None
 
@@ -154,6 +155,7 @@ def _run(options: argparse.Namespace, progress: _Progress) -> None:
                 record["faces"] = [face.to_dict() for face in faces]
                 _write_line(json.dumps(record) + "\n", lines)
             progress.frames += 1
+            progress.seconds = frame.time + 1 / video.rate
             progress.faces = max(progress.faces, *(number + 1 for number in numbers), 0)
             return drawn
 
@@ -166,9 +168,12 @@ def _run(options: argparse.Namespace, progress: _Progress) -> None:
         display = ProgressDisplay("frames", video.length)
         with closing(frames), closing(results), closing(written), closing(display):
             for drawn in written:
-                display.update(progress.frames, faces=progress.faces)
+                share = progress.seconds / video.duration if video.duration else None
+                display.update(progress.frames, share=share, faces=progress.faces)
                 if drawn is not None and options.show and not show_frame("asmnet", drawn):
                     break
+            else:
+                display.update(progress.frames, share=1.0, faces=progress.faces)
     # Only now, after all that came before it is written.
     if progress.error is not None:
         raise progress.error
