@@ -19,6 +19,7 @@ def image_files(source: str, left_out: Counter[str] | None = None) -> Iterator[s
     """The files that ``source`` means, in an order that does not change from run to run.
 
     Names are never collected: memory does not grow with them, but for the names of one folder.
+    A folder below that cannot be read is given out by its name, so that reading it tells why.
 
     Args:
         source: one of
@@ -72,45 +73,69 @@ def _lines(file: Path | int) -> Iterator[str]:
                 yield os.fsdecode(name)
 
 
+# The walks keep a list of what is still to do and do not call themselves: folders may be nested
+# deeper than Python's calls may be.
+
+
 def _in_folder(folder: Path, left_out: Counter[str]) -> Iterator[str]:
-    files, folders = _entries(folder)
-    for name in files:
-        suffix = Path(name).suffix.lower()
-        if suffix in image_suffixes():
-            yield str(folder / name)
-        else:
-            left_out[suffix] += 1
-    for name in folders:
-        yield from _in_folder(folder / name, left_out)
+    waiting = [folder]
+    while waiting:
+        folder = waiting.pop()
+        entries = _entries(folder)
+        if entries is None:
+            yield str(folder)
+            continue
+        files, folders = entries
+        for name in files:
+            suffix = Path(name).suffix.lower()
+            if suffix in image_suffixes():
+                yield str(folder / name)
+            else:
+                left_out[suffix] += 1
+        waiting += [folder / name for name in reversed(folders)]
 
 
 def _matching(folder: Path, parts: list[str]) -> Iterator[str]:
-    part, rest = parts[0], parts[1:]
-    files, folders = _entries(folder, hidden=part.startswith("."))
-    if part == "**":
-        # No folder in its place, or one of these and perhaps more below. A last ** is all files.
-        yield from _matching(folder, rest or ["*"])
-        for name in folders:
-            yield from _matching(folder / name, parts)
-    elif rest:
-        for name in folders:
-            if fnmatch(name, part):
-                yield from _matching(folder / name, rest)
-    else:
-        for name in files:
-            if fnmatch(name, part):
-                yield str(folder / name)
+    waiting = [(folder, parts)]
+    while waiting:
+        folder, parts = waiting.pop()
+        part, rest = parts[0], parts[1:]
+        entries = _entries(folder, hidden=part.startswith("."))
+        if entries is None:
+            yield str(folder)
+            continue
+        files, folders = entries
+        below = reversed(folders)
+        if part == "**":
+            # No folder in its place, or one of these and perhaps more below. A last ** is all
+            # files. The last of the list comes first.
+            waiting += [(folder / name, parts) for name in below]
+            waiting.append((folder, rest or ["*"]))
+        elif rest:
+            waiting += [(folder / name, rest) for name in below if fnmatch(name, part)]
+        else:
+            yield from (str(folder / name) for name in files if fnmatch(name, part))
 
 
-def _entries(folder: Path, *, hidden: bool = False) -> tuple[list[str], list[str]]:
-    """Sorted names of a folder's files and of its folders."""
+def _entries(folder: Path, *, hidden: bool = False) -> tuple[list[str], list[str]] | None:
+    """Sorted names of a folder's files and of its folders; None if it cannot be read."""
     files, folders = [], []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.startswith(".") and not hidden:
-                continue
-            if not entry.is_dir():
-                files.append(entry.name)
-            elif not entry.is_symlink():  # a link may lead back to a folder above it
-                folders.append(entry.name)
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") and not hidden:
+                    continue
+                if not _is_folder(entry):
+                    files.append(entry.name)
+                elif not entry.is_symlink():  # a link may lead back to a folder above it
+                    folders.append(entry.name)
+    except OSError:
+        return None
     return sorted(files), sorted(folders)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, for one
+        return False

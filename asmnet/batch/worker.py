@@ -102,12 +102,15 @@ def _file_rows(file: str, options: BatchOptions, analyzer: FaceAnalyzer) -> list
 
 
 def _check_kind(file: str) -> None:
-    """A pipe would be waited for, for ever."""
+    """A pipe would be waited for, for ever; and a folder comes here if it cannot be searched."""
     try:
         mode = Path(file).stat().st_mode
     except (OSError, ValueError):
         return  # reading it will tell
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    if stat.S_ISDIR(mode):
+        with os.scandir(file):  # its error is the one that the search met
+            pass
+    elif not stat.S_ISREG(mode):
         raise ImageDecodeError(f"{file}: expected an image file, got a pipe or device")
 
 

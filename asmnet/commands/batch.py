@@ -71,18 +71,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Runs the batch and shows how far it is."""
     left_out: Counter[str] = Counter()
+    instead = " in place of --overwrite" if options.overwrite else ""
+    goes_on = f"the same command with --resume{instead} goes on"
     try:
         first, last = _run(options, left_out)
     except InvalidInputError as error:
         complain(str(error))
         return EXIT_USAGE
     except KeyboardInterrupt as interrupt:
-        complain("interrupted; the same command with --resume goes on")
+        complain(f"interrupted; {goes_on}")
         return exit_code(interrupt)
     except (AsmnetError, OSError) as error:
         complain(str(error))
         if state_path(options.out).exists():
-            complain("stopped; the same command with --resume goes on")
+            complain(f"stopped; {goes_on}")
         return EXIT_FAILED
     already = "complete already: " if options.resume and first is last and last.files else ""
     out = printable(str(options.out))

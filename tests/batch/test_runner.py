@@ -19,7 +19,8 @@ import pytest
 from PIL import Image
 
 import asmnet.commands.progress
-from asmnet.batch.runner import PORTION, PORTIONS_AHEAD, BatchOptions, run_batch
+from asmnet.batch.runner import PORTION, PORTIONS_AHEAD, run_batch
+from asmnet.batch.worker import BatchOptions, analyze
 from asmnet.cli import main
 from asmnet.errors import AsmnetError, ImageDecodeError, InvalidInputError
 from asmnet.rows import COLUMNS, error_row, face_rows
@@ -400,6 +401,56 @@ def test_a_folder_is_searched_for_all_that_can_be_decoded_and_tells_the_rest(tmp
     names = [Path(name).relative_to(tmp_path) for name in image_files(str(tmp_path), left_out)]
     assert [name.as_posix() for name in names] == taken
     assert left_out == {".mov": 3, ".txt": 1, "": 1}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links")
+@pytest.mark.parametrize("pattern", ["", "/**", "/**/*.jpg", "/*/*"])
+def test_nothing_on_the_disk_stops_a_batch(tmp_path, photos, monkeypatch, pattern):
+    source = tmp_path / "photos"
+    for name in ("closed", "open"):
+        (source / name).mkdir(parents=True)
+        shutil.copy(photos / "astronaut.png", source / name / "good.jpg")
+    (source / "open" / "loop.jpg").symlink_to("loop.jpg")
+    (source / "open" / "loop").symlink_to("loop")
+    os.mkfifo(source / "open" / "pipe.jpg")
+    real = os.scandir
+
+    def scandir(folder):
+        if Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    names = list(image_files(f"{source}{pattern}"))
+    assert len(names) == len(set(names))
+    portion = analyze(BatchOptions(), names)
+    rows = {row["file"]: row["error"] for row in map(json.loads, portion.rows.splitlines())}
+    assert "Permission denied" in rows.pop(f"{source}/closed")
+    assert "pipe or device" in rows.pop(f"{source}/open/pipe.jpg")
+    assert "symbolic links" in rows.pop(f"{source}/open/loop.jpg")
+    assert rows.pop(f"{source}/open/good.jpg") is None
+    assert set(rows) <= {f"{source}/open/loop"}  # of a pattern that does not ask for images
+
+
+@pytest.fixture
+def deep(tmp_path):
+    """1,200 folders, one in the other, with a file in the last."""
+    folders = [tmp_path / "deep"]
+    folders[0].mkdir()
+    for _ in range(1200):
+        folders.append(folders[-1] / "x")
+        folders[-1].mkdir()
+    (folders[-1] / "a.jpg").touch()
+    yield folders[0]
+    (folders[-1] / "a.jpg").unlink()
+    for folder in reversed(folders):  # tools that clean up call themselves for each
+        folder.rmdir()
+
+
+def test_deeply_nested_folders(deep):
+    for pattern in ("", "/**", "/**/*.jpg"):
+        (name,) = image_files(f"{deep}{pattern}")
+        assert name.endswith("x/x/a.jpg")
 
 
 def test_a_name_that_is_not_unicode_is_spelled_out(tmp_path):
