@@ -5,9 +5,11 @@ import sys
 from PIL import Image, ImageDraw
 
 import asmnet
+from asmnet.image import load_image
 
 photo, out = sys.argv[1:]
-image = Image.open(photo).convert("RGB")
+# Upright: a phone stores the picture as the sensor lay, and how to turn it beside it.
+image = Image.fromarray(load_image(photo))
 draw = ImageDraw.Draw(image)
 for face in asmnet.detect(image):
     x, y = face.landmarks.mean(axis=0).tolist()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import runpy
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 import asmnet
 from asmnet.image import load_image
@@ -93,6 +95,41 @@ def test_head_pose_overlay(photos, tmp_path):
     run("head_pose_overlay.py", photos / "astronaut.png", out)
     changed = (load_image(out) != load_image(photos / "astronaut.png")).any(axis=2)
     assert 100 < changed.sum() < 5000
+
+
+@pytest.fixture
+def phone_photo(photos, tmp_path):
+    """The astronaut as a phone stores it: lying on its side, with a note how to turn it."""
+    path = tmp_path / "phone.jpg"
+    with Image.open(photos / "astronaut.png") as image:
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = 6
+        image.convert("RGB").rotate(90).save(path, exif=exif, quality=98)
+    with Image.open(path) as stored:
+        assert np.abs(np.asarray(stored, int) - load_image(path)).mean() > 30
+    return path
+
+
+@pytest.mark.parametrize("name", ["head_pose_overlay.py", "photo.py"])
+def test_pictures_of_a_phone_are_drawn_upright(photos, phone_photo, tmp_path, name):
+    out, upright = tmp_path / "out.png", load_image(photos / "astronaut.png").astype(int)
+    run(name, phone_photo, out)
+    changed = (np.abs(load_image(out) - upright) > 60).any(axis=2)
+    rows, columns = np.nonzero(changed)
+    x0, y0, x1, y1 = map(int, BOX)
+    inside = (columns > x0 - 60) & (columns < x1 + 60) & (rows > y0 - 60) & (rows < y1 + 60)
+    assert inside.sum() > 100
+    assert inside.mean() > 0.95
+
+
+def test_boxes_on_a_phone_s_picture_are_upright_ones(photos, phone_photo):
+    weights = PACKAGE / "weights" / "asmnet-68.onnx"
+    for name, first in (("own_boxes.py", []), ("plain_onnxruntime.py", [weights])):
+        lying, upright = (
+            np.array(re.findall(r"-?\d+\.?\d*", run(name, *first, path, *BOX)), dtype=float)
+            for path in (phone_photo, photos / "astronaut.png")
+        )
+        assert np.abs(lying - upright).max() < 3
 
 
 def test_plain_onnxruntime_gives_our_points(photos):
