@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import signal
+import sys
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -11,6 +13,7 @@ from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from itertools import chain, islice
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +113,7 @@ def _work(
     journal: Journal, names: Iterator[str], options: BatchOptions, workers: int
 ) -> Iterator[Progress]:
     """Gives the files to the workers and their rows to the journal."""
+    _start_tracker()
     context = multiprocessing.get_context("spawn")
     started = context.RawValue("b", 0)
     pool = ProcessPoolExecutor(workers, context, initializer=start_worker, initargs=(started,))
@@ -133,6 +137,20 @@ def _work(
             ) from error
         finally:
             journal.save()
+
+
+def _start_tracker() -> None:
+    """Starts the process that multiprocessing keeps for its locks, so that SIGHUP spares it.
+
+    It ends with this process, but a closed terminal would end it before, and it is missed then.
+    """
+    if sys.platform == "win32":
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _check(out: Path, options: BatchOptions) -> None:
