@@ -34,7 +34,8 @@ from asmnet.weights.records import (
 )
 
 # A killed download leaves its folder behind. No download takes a day, so an older one is garbage.
-PRIVATE_PREFIX = "download-"
+# The prefix is nobody else's, should the cache be a folder with other things in it.
+PRIVATE_PREFIX = ".asmnet-download-"
 STALE_SECONDS = 24 * 3600
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_STORED = "Nothing was stored. Try again; if it stays so, tell the repository's owner"
