@@ -44,13 +44,14 @@ def non_maximum_suppression(
 
     Greedy: a box goes when it overlaps a better one by more than ``iou_threshold``.
     """
-    order = np.argsort(-scores, kind="stable")
-    overlaps = box_iou(boxes[order], boxes[order]) > iou_threshold
-    keep = np.ones(len(order), dtype=bool)
-    for i in range(len(order)):
-        if keep[i]:
-            keep[i + 1 :] &= ~overlaps[i, i + 1 :]
-    return order[keep]
+    left = np.argsort(-scores, kind="stable")
+    keep: list[np.intp] = []
+    # A row at a time: the table of all overlaps takes gigabytes where thousands of boxes come.
+    while len(left):
+        best, left = left[0], left[1:]
+        keep.append(best)
+        left = left[~(box_iou(boxes[best, None], boxes[left])[0] > iou_threshold)]
+    return np.array(keep, dtype=np.intp)
 
 
 def points_box(points: FloatArray) -> FloatArray:

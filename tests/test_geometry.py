@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,40 @@ def test_suppression_keeps_the_best_of_each_group_best_first():
 def test_a_suppressed_box_suppresses_nothing():
     boxes = np.array([[0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]], dtype=float)
     assert non_maximum_suppression(boxes, np.array([0.9, 0.8, 0.7]), 0.4).tolist() == [0, 2]
+
+
+def many_boxes(count):
+    rng = np.random.default_rng(0)
+    corner = rng.uniform(0, 1000, (count, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(10, 200, (count, 2))], axis=1)
+    return boxes, rng.permutation(count) / count
+
+
+def test_suppression_is_the_greedy_one():
+    boxes, scores = many_boxes(300)
+    scores[::7] = 0.5  # of equal scores the first is kept
+    order = sorted(range(300), key=lambda i: -scores[i])
+    overlaps = box_iou(boxes, boxes)
+    kept = []
+    for i in order:
+        if all(overlaps[i, j] <= 0.4 for j in kept):
+            kept.append(i)
+    assert non_maximum_suppression(boxes, scores, 0.4).tolist() == kept
+
+
+def test_suppression_of_many_boxes_takes_little_memory():
+    boxes, scores = many_boxes(2000)
+    tracemalloc.start()
+    try:
+        non_maximum_suppression(boxes, scores, 0.4)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 20 * boxes.nbytes
+
+
+def test_suppression_of_no_boxes():
+    assert non_maximum_suppression(np.zeros((0, 4)), np.zeros(0), 0.4).tolist() == []
 
 
 def test_points_box_of_many_faces():
