@@ -7,7 +7,8 @@ error is raised.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from numbers import Integral, Real
 from typing import Any, TypeVar
@@ -88,6 +89,22 @@ def instance(value: object, name: str, kind: type[T]) -> T:
     return value
 
 
+def path_name(value: Any) -> str | None:
+    """The string of a string or path; None for anything else, a path of bytes among it."""
+    try:
+        name = os.fspath(value)
+    except Exception:  # noqa: BLE001  of somebody else's class
+        return None
+    return name if isinstance(name, str) else None
+
+
+def iterable(value: Iterable[T], name: str) -> Iterator[T]:
+    """The items of anything that has some."""
+    with suppress(TypeError):
+        return iter(value)
+    raise InvalidInputError(f"{name}: expected an iterable, got {shown(value)}")
+
+
 def mapping(value: object, name: str) -> dict[str, Any]:
     """A mapping, as a dict of its own."""
     if not isinstance(value, Mapping):
@@ -113,7 +130,7 @@ def finite_array(value: object, name: str, shape: tuple[int, ...]) -> NDArray[np
     array = float_array(value, name, str(shape))
     if array.shape != shape or not np.isfinite(array).all():
         raise InvalidInputError(
-            f"{name}: expected finite numbers of shape {shape}, got shape {array.shape}"
+            f"{name}: expected finite numbers of shape {shape}, got {array.shape}"
         )
     return array
 

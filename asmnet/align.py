@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from asmnet._checks import finite_array, instance, positive_int
 from asmnet.errors import InvalidInputError
 from asmnet.geometry import CropTransform, similarity
 from asmnet.image import ChannelOrder, ImageArray, ImageSource, crop_image, load_image
@@ -20,6 +21,8 @@ Where face recognition networks in ArcFace's tradition (Deng et al. 2019) expect
 for 112 pixels, counted from the first pixel's centre.
 """
 
+MIN_TEMPLATE, MAX_TEMPLATE, MAX_SIZE = 1e-3, 1e3, 16384
+
 
 def align_transform(
     face: Face, *, size: int = 112, template: ArrayLike = ARCFACE_TEMPLATE
@@ -32,20 +35,20 @@ def align_transform(
 
     Args:
         face: as `asmnet.detect` returns it.
-        size: side of the crop in pixels.
+        size: side of the crop in pixels, 16384 at most.
         template: (5, 2) places of the key points in units of the crop's side.
 
     Raises:
-        InvalidInputError: a template of another shape, a size below 1, or a face whose points
-            all coincide.
+        InvalidInputError: a template of another shape, a size out of its range, no
+            `asmnet.Face`, or one whose points all coincide.
     """
-    target = np.asarray(template, dtype=np.float64)
-    if target.shape != (5, 2) or not np.isfinite(target).all():
+    instance(face, "face", Face)
+    target = finite_array(template, "template", (5, 2))
+    if np.abs(target).max() > MAX_TEMPLATE or np.ptp(target, axis=0).max() < MIN_TEMPLATE:
         raise InvalidInputError(
-            f"template: expected finite numbers of shape (5, 2), got {target.shape}"
+            f"template: expected points within ±{MAX_TEMPLATE:.0f}, {MIN_TEMPLATE} at least apart"
         )
-    if not isinstance(size, int) or size < 1:
-        raise InvalidInputError(f"size: expected a positive int, got {size!r}")
+    size = positive_int(size, "size", most=MAX_SIZE)
     source = face.scheme.keypoints @ face.landmarks.astype(np.float64)
     if not np.ptp(source, axis=0).any():
         raise InvalidInputError("face: expected key points apart from each other, got one place")

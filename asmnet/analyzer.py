@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
+from PIL import Image
 
+from asmnet._checks import iterable, one_of, path_name, positive_int, probability
 from asmnet.cpus import cpu_count
-from asmnet.detector import DEFAULT_MIN_SCORE, FaceDetector, check_score
+from asmnet.detector import DEFAULT_MIN_SCORE, FaceDetector
 from asmnet.errors import ImageError, InvalidInputError
 from asmnet.guard import guarded, without_frames
 from asmnet.image import ChannelOrder, ImageSource, check_channel_order, load_image
@@ -53,7 +55,7 @@ class FaceAnalyzer:
             InvalidInputError: an option out of its range.
             WeightsError: weights or a provider cannot be used.
         """
-        check_landmarks(landmarks)
+        landmarks = check_landmarks(landmarks)
         self._detector = FaceDetector(detector, **runtime)
         self._landmarker = FaceLandmarker(
             f"asmnet-{landmarks}" if landmarker is None else landmarker, **runtime
@@ -79,7 +81,7 @@ class FaceAnalyzer:
             ImageError: the image cannot be used.
             InvalidInputError: an option out of its range.
         """
-        check_max_faces(max_faces)
+        max_faces = check_max_faces(max_faces)
         pixels = load_image(image, channel_order=channel_order)
         found = self._detector.detect(pixels, min_score=min_score)[:max_faces]
         faces = self._landmarker.predict(
@@ -133,11 +135,13 @@ class FaceAnalyzer:
         ...     print(len(faces))
 
         ``images`` may be endless: it is read as results are taken, at most ``2 * workers`` images
-        ahead, and only ``workers`` files are decoded at a time. Closing the iterator stops the
-        work.
+        ahead, and only ``workers`` files are decoded at a time. Arrays are copied and PIL images
+        decoded when they are read, so a source may use one buffer for all of them. Closing the
+        iterator stops the work. An error of the source comes after the results of the images
+        before it.
 
         Args:
-            images: see `asmnet.image.load_image`.
+            images: an iterable of what `asmnet.image.load_image` takes.
             workers: threads that each take an image; None is one for each CPU that the process may
                 use.
             channel_order: of the arrays' colours, "rgb" or "bgr".
@@ -151,32 +155,31 @@ class FaceAnalyzer:
             ImageError: an image cannot be used, at its turn.
             InvalidInputError: an option out of its range.
         """
-        if workers is None:
-            workers = cpu_count()
-        if not isinstance(workers, int) or workers < 1:
-            raise InvalidInputError(f"workers: expected a positive int or None, got {workers!r}")
-        if on_error not in ("raise", "return"):
-            raise InvalidInputError(f'on_error: expected "raise" or "return", got {on_error!r}')
+        source = _source(images)
+        workers = cpu_count() if workers is None else positive_int(workers, "workers", most=1024)
+        one_of(on_error, "on_error", ("raise", "return"))
         # A wrong option is no image's fault.
         check_channel_order(channel_order)
-        check_score(min_score)
-        check_max_faces(max_faces)
+        probability(min_score, "min_score")
+        max_faces = check_max_faces(max_faces)
 
-        def one(image: ImageSource) -> list[Face]:
-            return self.detect(
-                image, channel_order=channel_order, min_score=min_score, max_faces=max_faces
-            )
+        def one(item: _Taken) -> list[Face]:
+            image, order = item
+            if isinstance(image, ImageError):
+                raise image
+            return self.detect(image, channel_order=order, min_score=min_score, max_faces=max_faces)
 
-        def one_or_error(image: ImageSource) -> list[Face] | ImageError:
+        def one_or_error(item: _Taken) -> list[Face] | ImageError:
             try:
-                with guarded(_name(image)):
-                    return one(image)
+                with guarded(_name(item[0])):
+                    return one(item)
             except ImageError as error:
                 return without_frames(error)
 
         pool = ThreadPoolExecutor(workers, thread_name_prefix="asmnet")
         function = one if on_error == "raise" else one_or_error
-        return map_in_order(pool, function, images, window=2 * workers)
+        taken = (_take(image, channel_order) for image in source)
+        return map_in_order(pool, function, taken, window=2 * workers)
 
     def detect_batch(
         self,
@@ -199,25 +202,50 @@ class FaceAnalyzer:
         )
 
 
-def _name(image: ImageSource) -> str:
+def _name(image: object) -> str:
     """What errors call an image."""
-    if isinstance(image, str | os.PathLike):
-        return os.fsdecode(image)
     if isinstance(image, np.ndarray):
         return f"image of shape {image.shape}"
-    return f"image given as {type(image).__name__}"
+    return path_name(image) or f"image given as {type(image).__name__}"
 
 
-def check_landmarks(landmarks: int) -> None:
-    """Raises InvalidInputError unless there is a default landmarker of so many points."""
-    if landmarks not in LANDMARK_COUNTS:
-        raise InvalidInputError(f"landmarks: expected 68 or 98, got {landmarks!r}")
+_Taken = tuple[ImageSource | ImageError, ChannelOrder]
 
 
-def check_max_faces(max_faces: int | None) -> None:
-    """Raises InvalidInputError unless it is a positive int or None."""
-    if max_faces is not None and (not isinstance(max_faces, int) or max_faces < 1):
-        raise InvalidInputError(f"max_faces: expected a positive int or None, got {max_faces!r}")
+def _source(images: Iterable[ImageSource]) -> Iterator[ImageSource]:
+    """The images one by one; InvalidInputError for a single one, whose rows are no images."""
+    single = isinstance(images, str | bytes | bytearray | os.PathLike | Image.Image)
+    if single or (isinstance(images, np.ndarray) and images.ndim in (2, 3)):
+        raise InvalidInputError(
+            f"images: expected an iterable of images, got a single one ({type(images).__name__}); "
+            "put it into a list"
+        )
+    return iterable(images, "images")
+
+
+def _take(image: ImageSource, channel_order: ChannelOrder) -> _Taken:
+    """An image that its owner may change as soon as the next one is asked for, as it is now."""
+    try:
+        with guarded(_name(image)):
+            if isinstance(image, np.ndarray):
+                return np.array(image), channel_order
+            if isinstance(image, bytearray):
+                return bytes(image), channel_order
+            if isinstance(image, Image.Image):
+                return load_image(image), "rgb"
+            return image, channel_order
+    except ImageError as error:
+        return error, channel_order
+
+
+def check_landmarks(landmarks: int) -> int:
+    """So many points that there is a default landmarker of them, or InvalidInputError."""
+    return one_of(landmarks, "landmarks", LANDMARK_COUNTS)
+
+
+def check_max_faces(max_faces: int | None) -> int | None:
+    """A positive int or None, or InvalidInputError."""
+    return None if max_faces is None else positive_int(max_faces, "max_faces")
 
 
 def detect(
@@ -246,7 +274,7 @@ def detect(
         InvalidInputError: an option out of its range.
         WeightsError: the weights cannot be used.
     """
-    return _analyzer(landmarks).detect(
+    return _analyzer(check_landmarks(landmarks)).detect(
         image, channel_order=channel_order, min_score=min_score, max_faces=max_faces
     )
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet._checks import probability, whole_number
 from asmnet.errors import InvalidInputError, WeightsError
 from asmnet.geometry import FloatArray, non_maximum_suppression
 from asmnet.image import ChannelOrder, ImageArray, ImageSource, letterbox, load_image
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 STRIDES = (8, 16, 32)
 NMS_IOU = 0.4
+MAX_INPUT_SIZE = 16384  # pixels; more does not fit into memories
 DEFAULT_MIN_SCORE = 0.44
 """Faces below this score are left out; chosen on validation photos (docs/accuracy.md)."""
 
@@ -69,10 +71,10 @@ class FaceDetector:
             InvalidInputError: an option out of its range.
             WeightsError: the weights or a provider cannot be used.
         """
-        if not isinstance(input_size, int) or input_size < 64 or input_size % 32:
-            raise InvalidInputError(
-                f"input_size: expected a multiple of 32 from 64 on, got {input_size!r}"
-            )
+        input_size = whole_number(input_size, "input_size", least=64, most=MAX_INPUT_SIZE)
+        if input_size % 32:
+            raise InvalidInputError(f"input_size: expected a multiple of 32, got {input_size}")
+        self._min_score = probability(min_score, "min_score")
         self._session = OnnxSession(weights, **runtime)
         self._format = _format_of(self._session, weights)
         if input_size > self._format.max_input_size:
@@ -81,7 +83,6 @@ class FaceDetector:
                 f"got {input_size}"
             )
         self._input_size = input_size
-        self._min_score = check_score(min_score)
 
     def detect(
         self,
@@ -101,7 +102,7 @@ class FaceDetector:
             ImageError: the image cannot be used.
             InvalidInputError: an option out of its range.
         """
-        threshold = self._min_score if min_score is None else check_score(min_score)
+        threshold = self._min_score if min_score is None else probability(min_score, "min_score")
         pixels = load_image(image, channel_order=channel_order)
         batch, scale = self._format.prepare(pixels, self._input_size)
         boxes, scores, keypoints = self._format.decode(self._session.run(batch), threshold)
@@ -206,10 +207,3 @@ def _format_of(session: OnnxSession, weights: Weights) -> _Format:
     if list(session.input_shape) != shape:
         raise WeightsError(f"{weights}: expected YuNet's input {shape}, got {session.input_shape}")
     return _YUNET
-
-
-def check_score(min_score: float) -> float:
-    """A threshold from 0 to 1, or InvalidInputError."""
-    if not isinstance(min_score, int | float) or not 0 <= min_score <= 1:
-        raise InvalidInputError(f"min_score: expected a number from 0 to 1, got {min_score!r}")
-    return float(min_score)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import cv2
 import numpy as np
 
+from asmnet._checks import instance, iterable
 from asmnet.image import ChannelOrder, ImageArray, ImageSource, load_image
 from asmnet.types import Face
 
@@ -41,9 +42,11 @@ def draw_faces(
 
     Raises:
         ImageError: the image cannot be used.
+        InvalidInputError: ``faces`` are no `asmnet.Face` records, or a single one.
     """
+    checked = [instance(face, "faces", Face) for face in iterable(faces, "faces")]
     canvas = load_image(image, channel_order=channel_order).copy()
-    for face in faces:
+    for face in checked:
         _draw_face(canvas, face)
     return canvas
 

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from asmnet._checks import one_of, path_name
 from asmnet.errors import (
     ImageDecodeError,
     ImageError,
     ImageNotFoundError,
     ImageTooLargeError,
     InvalidImageError,
-    InvalidInputError,
 )
 from asmnet.geometry import CropTransform
 
@@ -101,8 +101,7 @@ def load_reduced(
 
 def check_channel_order(channel_order: ChannelOrder) -> None:
     """Raises InvalidInputError unless it is "rgb" or "bgr"."""
-    if channel_order not in ("rgb", "bgr"):
-        raise InvalidInputError(f'channel_order: expected "rgb" or "bgr", got {channel_order!r}')
+    one_of(channel_order, "channel_order", ("rgb", "bgr"))
 
 
 def crop_image(image: ImageArray, transform: CropTransform) -> ImageArray:
@@ -197,8 +196,9 @@ def _contents(source: Any) -> tuple[bytes, str]:
     """What is in a file, and a name for it."""
     if isinstance(source, bytes | bytearray):
         return bytes(source), f"{len(source)} bytes"
-    if isinstance(source, str | os.PathLike):
-        return _read(Path(source)), str(source)
+    path = path_name(source)
+    if path is not None:
+        return _read(Path(path)), path
     raise InvalidImageError(
         f"expected a path, bytes, a PIL image or a NumPy array, got {type(source).__name__}"
     )

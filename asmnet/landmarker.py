@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from asmnet._checks import float_array
 from asmnet.errors import InvalidInputError, WeightsError
 from asmnet.geometry import (
     CropTransform,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 # Boxes beyond this many pixels from the origin are mistakes, not faces.
 MAX_COORDINATE = 1e6
+# So are those with a shorter side than this, in pixels.
+MIN_SIDE = 1e-3
 
 # A face is looked at again, in the box and turn that its points show, where these differ much from
 # those of the first crop; but not where next to nothing overlaps, for such points show no face.
@@ -188,18 +191,20 @@ def _better_crop(face: Face, angle: float) -> tuple[FloatArray, float] | None:
 
 
 def _check_boxes(bboxes: ArrayLike) -> FloatArray:
-    boxes = _as_floats(bboxes, "bboxes", "(n, 4)")
+    boxes = float_array(bboxes, "bboxes", "(n, 4)")
     if boxes.size == 0:
         return np.zeros((0, 4))
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise InvalidInputError(f"bboxes: expected shape (n, 4) xyxy, got {boxes.shape}")
     # Comparisons with NaN are false, so NaN is bad too.
-    good = (np.abs(boxes) <= MAX_COORDINATE).all(axis=1) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    near = (np.abs(boxes) <= MAX_COORDINATE).all(axis=1)
+    with np.errstate(all="ignore"):
+        good = near & (boxes[:, 2:] - boxes[:, :2] >= MIN_SIDE).all(axis=1)
     if not good.all():
         i = int(good.argmin())
         raise InvalidInputError(
-            f"bboxes[{i}]: expected xyxy with x1 > x0 and y1 > y0, all within "
-            f"±{MAX_COORDINATE:.0f}, got {boxes[i].tolist()}"
+            f"bboxes[{i}]: expected xyxy with x1 > x0 and y1 > y0, by {MIN_SIDE} at least, all "
+            f"within ±{MAX_COORDINATE:.0f}, got {boxes[i].tolist()}"
         )
     return boxes
 
@@ -207,18 +212,12 @@ def _check_boxes(bboxes: ArrayLike) -> FloatArray:
 def _upright_angles(keypoints: ArrayLike | None, count: int) -> list[float]:
     if keypoints is None:
         return [0.0] * count
-    points = _as_floats(keypoints, "keypoints", "(n, 5, 2)")
+    points = float_array(keypoints, "keypoints", "(n, 5, 2)")
     if count == 0 and points.size == 0:
         return []
-    if points.shape != (count, 5, 2) or not np.isfinite(points).all():
+    if points.shape != (count, 5, 2) or not (np.abs(points) <= MAX_COORDINATE).all():
         raise InvalidInputError(
-            f"keypoints: expected finite numbers of shape ({count}, 5, 2), got {points.shape}"
+            f"keypoints: expected numbers of shape ({count}, 5, 2) within ±{MAX_COORDINATE:.0f}, "
+            f"got shape {points.shape}"
         )
     return [upright_angle(face) for face in points]
-
-
-def _as_floats(values: ArrayLike, name: str, shape: str) -> FloatArray:
-    try:
-        return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"{name}: expected numbers of shape {shape}: {error}") from error

@@ -16,17 +16,29 @@ def map_in_order(
 ) -> Generator[Result, None, None]:
     """``pool.map`` for endless ``items``: takes one only when fewer than ``window`` are waiting.
 
-    Results come in the items' order. An exception of ``function`` comes at its item's turn. The
-    pool is shut down at the end, at an exception, and when the iterator is closed: work that has
-    begun is waited for, the rest is dropped.
+    Results come in the items' order. An exception of ``function`` comes at its item's turn, one of
+    ``items`` after the results of those that came before. The pool is shut down at the end, at an
+    exception, and when the iterator is closed: work that has begun is waited for, the rest is
+    dropped.
     """
     waiting: deque[Future[Result]] = deque()
+    failure: Exception | None = None
+    source = iter(items)
     try:
-        for item in items:
+        while True:
+            try:
+                item = next(source)
+            except StopIteration:
+                break
+            except Exception as error:  # noqa: BLE001  it is raised below
+                failure = error
+                break
             waiting.append(pool.submit(function, item))
             if len(waiting) == window:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+        if failure is not None:
+            raise failure
     finally:
         pool.shutdown(cancel_futures=True)

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
+from asmnet._checks import finite_array, instance
 from asmnet.errors import InvalidInputError
 from asmnet.geometry import FloatArray
 from asmnet.schemes import IBUG_68, WFLW_98, WFLW_TO_IBUG, LandmarkScheme
@@ -123,18 +124,11 @@ def fit_rotation(points: FloatArray, face: Face3D) -> FloatArray:
 
 
 def _check(landmarks: ArrayLike, scheme: LandmarkScheme) -> FloatArray:
-    if scheme not in (IBUG_68, WFLW_98):
+    if instance(scheme, "scheme", LandmarkScheme) not in (IBUG_68, WFLW_98):
         raise InvalidInputError(f"scheme: expected IBUG_68 or WFLW_98, got {scheme!r}")
-    try:
-        points = np.asarray(landmarks, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(
-            f"landmarks: expected numbers of shape ({len(scheme)}, 2): {error}"
-        ) from error
-    if points.shape != (len(scheme), 2) or not np.isfinite(points).all():
-        raise InvalidInputError(
-            f"landmarks: expected finite numbers of shape ({len(scheme)}, 2), got {points.shape}"
-        )
+    points = finite_array(landmarks, "landmarks", (len(scheme), 2))
+    # The unit says nothing about the pose, and sums of the largest numbers would overflow.
+    points = np.asarray(points / max(np.abs(points).max(), np.finfo(np.float64).tiny))
     if scheme == WFLW_98:
         points = WFLW_TO_IBUG @ points
     length, width = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)

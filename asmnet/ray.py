@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import pyarrow as pa
 
+from asmnet._checks import mapping, probability, shown
 from asmnet.analyzer import FaceAnalyzer, check_max_faces
-from asmnet.detector import DEFAULT_MIN_SCORE, check_score
+from asmnet.detector import DEFAULT_MIN_SCORE
 from asmnet.errors import ImageError, InvalidInputError
 from asmnet.guard import guarded
 from asmnet.rows import Row, arrow_schema, error_row, face_rows
@@ -56,7 +57,7 @@ class DetectFaces:
             InvalidInputError: an option out of its range.
             WeightsError: weights or a provider cannot be used.
         """
-        check_score(min_score)
+        probability(min_score, "min_score")
         check_max_faces(max_faces)
         cv2.setNumThreads(1)
         runtime.setdefault("threads", 1)
@@ -82,8 +83,8 @@ class DetectFaces:
         Raises:
             InvalidInputError: there is no column "path".
         """
-        if "path" not in batch:
-            raise InvalidInputError(f'expected a column "path", got {sorted(batch)}')
+        if "path" not in mapping(batch, "batch"):
+            raise InvalidInputError(f'expected a column "path", got {shown(list(batch))}')
         contents = batch.get("bytes", batch["path"])
         rows = [
             row

@@ -16,6 +16,8 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet._checks import mapping
+
 
 class _Groups(Mapping[str, NDArray[np.intp]]):
     """A dict that cannot be changed; other than ``MappingProxyType`` it can be copied."""
@@ -57,7 +59,7 @@ class LandmarkScheme:
     eye_corners: tuple[int, int]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "groups", _Groups(self.groups))
+        object.__setattr__(self, "groups", _Groups(mapping(self.groups, "groups")))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LandmarkScheme) and self.name == other.name

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asmnet._checks import finite_array, number, one_of, shown, whole_number
 from asmnet.errors import InvalidInputError
 from asmnet.geometry import FloatArray, rotation_to_euler
 from asmnet.schemes import IBUG_68, SCHEMES, WFLW_98, WFLW_TO_IBUG, LandmarkScheme
@@ -36,7 +37,14 @@ class HeadPose:
 
     @classmethod
     def from_rotation(cls, rotation: FloatArray) -> HeadPose:
-        """The pose of a (3, 3) rotation, which is stored as float32."""
+        """The pose of a (3, 3) rotation, which is stored as float32.
+
+        Raises:
+            InvalidInputError: another shape, or numbers beyond ±1.
+        """
+        rotation = finite_array(rotation, "rotation", (3, 3))
+        if np.abs(rotation).max() > 1 + 1e-3:
+            raise InvalidInputError("rotation: expected a rotation, got numbers beyond ±1")
         pitch, yaw, roll = (float(angle) for angle in rotation_to_euler(rotation))
         return cls(pitch, yaw, roll, rotation.astype(np.float32))
 
@@ -143,10 +151,7 @@ class Face:
         Raises:
             InvalidInputError: a key is missing, or a value has another type or shape.
         """
-        name = _value(values, "scheme")
-        if name not in SCHEMES:
-            raise InvalidInputError(f"scheme: expected one of {', '.join(SCHEMES)}, got {name!r}")
-        scheme = SCHEMES[name]
+        scheme = SCHEMES[one_of(_value(values, "scheme"), "scheme", tuple(SCHEMES))]
         confidence, presence, track_id = (
             values.get(key) for key in ("confidence", "presence", "track_id")
         )
@@ -158,7 +163,7 @@ class Face:
             pose=HeadPose.from_dict(_value(values, "pose")),
             confidence=None if confidence is None else _array(values, "confidence", (len(scheme),)),
             presence=None if presence is None else _number(values, "presence"),
-            track_id=None if track_id is None else int(_number(values, "track_id")),
+            track_id=None if track_id is None else whole_number(track_id, "track_id", least=0),
         )
 
     def to_68(self) -> Face:
@@ -182,25 +187,16 @@ class Face:
 
 def _value(values: Mapping[str, Any], name: str) -> Any:
     if not isinstance(values, Mapping) or name not in values:
-        raise InvalidInputError(f"expected a mapping with the key {name!r}, got {values!r:.200}")
+        raise InvalidInputError(f"expected a mapping with the key {name!r}, got {shown(values)}")
     return values[name]
 
 
 def _number(values: Mapping[str, Any], name: str) -> float:
-    value = _value(values, name)
-    if not isinstance(value, int | float):
-        raise InvalidInputError(f"{name}: expected a number, got {value!r:.200}")
-    return float(value)
+    return number(_value(values, name), name, "a finite number")
 
 
 def _array(values: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> Float32Array:
-    value = _value(values, name)
-    try:
-        array = np.array(value, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"{name}: expected numbers of shape {shape}: {error}") from error
-    if array.shape != shape or not np.isfinite(array).all():
-        raise InvalidInputError(
-            f"{name}: expected finite numbers of shape {shape}, got shape {array.shape}"
-        )
-    return array
+    array = finite_array(_value(values, name), name, shape)
+    if array.size and np.abs(array).max() > np.finfo(np.float32).max:
+        raise InvalidInputError(f"{name}: expected numbers that float32 can hold")
+    return array.astype(np.float32)

@@ -1,11 +1,13 @@
+import io
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 import asmnet
 from asmnet.errors import (
@@ -14,6 +16,7 @@ from asmnet.errors import (
     InvalidInputError,
     WeightsNotFoundError,
 )
+from asmnet.image import load_image
 
 # Points of astronaut.png marked by hand on the enlarged photo, and how far a prediction may be
 # off, in units of the distance between the outer eye corners.
@@ -183,3 +186,105 @@ def test_bad_construction():
         asmnet.FaceAnalyzer(threads=0)
     with pytest.raises(WeightsNotFoundError, match="asmnet-68"):
         asmnet.FaceAnalyzer(landmarker="asmnet-1000")
+
+
+@pytest.fixture(scope="module")
+def clip(photos):
+    """Five frames of one size, with and without a face by turns."""
+    face = load_image(photos / "astronaut.png")
+    return [face if i % 2 else np.zeros_like(face) for i in range(5)]
+
+
+COUNTS = [0, 1, 0, 1, 0]
+
+
+def counts(results):
+    return [len(faces) for faces in results]
+
+
+def test_stream_of_one_buffer_that_is_used_again(analyzer, clip):
+    buffer = np.empty_like(clip[0])
+
+    def camera():
+        for frame in clip:
+            buffer[:] = frame
+            yield buffer
+
+    assert counts(analyzer.detect_stream(camera(), workers=2)) == COUNTS
+
+
+def test_stream_of_one_bytearray_that_is_used_again(analyzer, clip):
+    buffer = bytearray()
+
+    def camera():
+        for frame in clip:
+            file = io.BytesIO()
+            Image.fromarray(frame).save(file, "BMP")
+            buffer[:] = file.getvalue()
+            yield buffer
+
+    assert counts(analyzer.detect_stream(camera(), workers=2)) == COUNTS
+
+
+def test_stream_of_the_frames_of_a_pil_sequence(analyzer, clip, tmp_path):
+    first, *rest = map(Image.fromarray, clip)
+    first.save(tmp_path / "clip.tiff", save_all=True, append_images=rest)
+    with Image.open(tmp_path / "clip.tiff") as sequence:
+        frames = ImageSequence.Iterator(sequence)
+        assert counts(analyzer.detect_stream(frames, workers=4)) == COUNTS
+
+
+def test_stream_with_one_pil_image_many_times(analyzer, photos):
+    with Image.open(photos / "astronaut.png") as image:
+        assert counts(analyzer.detect_stream(8 * [image], workers=4)) == 8 * [1]
+
+
+def test_stream_of_bgr_takes_pil_images_as_they_are(analyzer, photos):
+    with Image.open(photos / "astronaut.png") as image:
+        (streamed,) = analyzer.detect_stream([image], channel_order="bgr")
+    plain = analyzer.detect(photos / "astronaut.png")
+    assert np.array_equal(streamed[0].landmarks, plain[0].landmarks)
+
+
+def test_stream_with_a_broken_pil_image(analyzer, photos, tmp_path):
+    data = (photos / "astronaut.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(data[: len(data) // 2])
+    with Image.open(tmp_path / "cut.png") as image:
+        found, broken, again = analyzer.detect_stream(
+            [photos / "astronaut.png", image, photos / "astronaut.png"], on_error="return"
+        )
+        assert isinstance(broken, asmnet.ImageDecodeError)
+        assert (len(found), len(again)) == (1, 1)
+        stream = analyzer.detect_stream([photos / "astronaut.png", image])
+        assert len(next(stream)) == 1
+        with pytest.raises(asmnet.ImageDecodeError):
+            next(stream)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_results_come_before_the_source_s_error(analyzer, clip, workers):
+    def camera():
+        yield from clip
+        raise ConnectionError("camera unplugged")
+
+    results = []
+    with pytest.raises(ConnectionError, match="unplugged"):
+        results.extend(analyzer.detect_stream(camera(), workers=workers))
+    assert counts(results) == COUNTS
+
+
+@pytest.mark.parametrize(
+    "single",
+    [np.zeros((64, 64, 3), np.uint8), np.zeros((64, 64), np.uint8), "a.jpg", Path("a.jpg"), b"data",
+     bytearray(b"data"), Image.new("RGB", (8, 8))],
+    ids=lambda single: type(single).__name__,
+)  # fmt: skip
+def test_a_single_image_is_no_stream(analyzer, single):
+    with pytest.raises(InvalidInputError, match="put it into a list"):
+        analyzer.detect_stream(single)
+    with pytest.raises(InvalidInputError, match="put it into a list"):
+        analyzer.detect_batch(single)
+
+
+def test_a_stack_of_images_is_a_stream(analyzer, clip):
+    assert counts(analyzer.detect_stream(np.stack(clip))) == COUNTS

@@ -77,7 +77,7 @@ def test_nothing_to_find(detector, shape):
 
 @pytest.mark.parametrize("size", [0, 31, 100, 320.0, "320", -32])
 def test_bad_input_size(size):
-    with pytest.raises(InvalidInputError, match="multiple of 32"):
+    with pytest.raises(InvalidInputError, match="input_size: expected"):
         asmnet.FaceDetector(input_size=size)
 
 

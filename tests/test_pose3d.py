@@ -130,7 +130,7 @@ def test_bad_points(landmarks, message):
 
 
 def test_bad_scheme():
-    with pytest.raises(InvalidInputError, match="IBUG_68 or WFLW_98"):
+    with pytest.raises(InvalidInputError, match="scheme: expected"):
         head_pose_from_landmarks(np.zeros((68, 2)), "ibug68")
 
 

@@ -49,14 +49,14 @@ def test_a_detection_survives_json(photos):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("scheme", "ibug5", "expected one of ibug68, wflw98, got 'ibug5'"),
+        ("scheme", "ibug5", 'expected "ibug68" or "wflw98", got .ibug5'),
         ("bbox", [1, 2, 3], "bbox: expected finite numbers of shape \\(4,\\)"),
         ("landmarks", [[1, 2]], "landmarks: expected finite numbers of shape \\(68, 2\\)"),
         ("landmarks", "none", "landmarks: expected numbers"),
-        ("score", "good", "score: expected a number, got 'good'"),
+        ("score", "good", "score: expected a finite number, got 'good'"),
         ("confidence", [0.5], "confidence: expected finite numbers of shape \\(68,\\)"),
-        ("presence", "yes", "presence: expected a number"),
-        ("track_id", [1], "track_id: expected a number"),
+        ("presence", "yes", "presence: expected a finite number"),
+        ("track_id", [1], "track_id: expected an int from 0 on"),
         ("pose", None, "expected a mapping with the key 'pitch', got None"),
     ],
 )

@@ -17,12 +17,12 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
+from asmnet._checks import probability
 from asmnet._version import __version__
 from asmnet.analyzer import check_landmarks, check_max_faces
 from asmnet.batch.journal import Journal, Progress
 from asmnet.batch.lock import locked
 from asmnet.batch.worker import BatchOptions, analyze, start_worker
-from asmnet.detector import check_score
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.pool import map_in_order
 from asmnet.rows import arrow_schema
@@ -162,7 +162,7 @@ def _check(out: Path, options: BatchOptions) -> None:
     if out.suffix == ".parquet":
         arrow_schema()  # pyarrow is missed now, not after hours
     check_landmarks(options.landmarks)
-    check_score(options.min_score)
+    probability(options.min_score, "min_score")
     check_max_faces(options.max_faces)
 
 

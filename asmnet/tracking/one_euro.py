@@ -6,6 +6,7 @@ so that what keeps still is calm and what moves fast does not lag.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet.errors import InvalidInputError
+from asmnet._checks import number
 from asmnet.geometry import FloatArray, points_box, similarity
 from asmnet.schemes import LandmarkScheme
 
@@ -47,11 +48,10 @@ class Smoothing:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            value = getattr(self, field.name)
-            good = isinstance(value, int | float) and np.isfinite(value)
-            if not good or value < 0 or (value == 0 and field.name.endswith("cutoff")):
-                kind = "positive" if field.name.endswith("cutoff") else "non-negative"
-                raise InvalidInputError(f"{field.name}: expected a {kind} number, got {value!r}")
+            cutoff = field.name.endswith("cutoff")
+            kind, least = ("positive", math.ulp(0.0)) if cutoff else ("non-negative", 0.0)
+            value = number(getattr(self, field.name), field.name, f"a {kind} number", least=least)
+            object.__setattr__(self, field.name, value)
 
 
 def smoothing_factor(cutoff: FloatArray | float, step: float) -> FloatArray:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from asmnet._checks import instance, number, positive_int, probability
 from asmnet.analyzer import check_landmarks, check_max_faces
-from asmnet.detector import FaceDetector, check_score
-from asmnet.errors import InvalidInputError
+from asmnet.detector import FaceDetector
 from asmnet.geometry import FloatArray, box_iou, match_greedily, points_box
 from asmnet.image import ChannelOrder, ImageArray, ImageSource, load_image
 from asmnet.landmarker import FaceLandmarker
@@ -37,6 +38,8 @@ REACH, REACH_PER_SECOND, MAX_REACH = 1.0, 1.0, 2.5
 MAX_SIZE_RATIO = 2.0
 # Hz, of the velocity's low-pass filter; seconds, after which a lost face is thought to have slowed.
 VELOCITY_CUTOFF, SLOWING = 3.0, 0.5
+# Seconds: frames that are closer have times that mean nothing, and speeds that overflow.
+MIN_STEP = 1e-6
 # Pixels: the landmarks of smaller faces are noise.
 MIN_SIDE = 4.0
 
@@ -93,19 +96,12 @@ class FaceTracker:
             WeightsError: weights or a provider cannot be used.
         """
         check_runtime(**runtime)  # even where both networks are loaded already
-        check_landmarks(landmarks)
-        check_max_faces(max_faces)
-        if smoothing is not None and not isinstance(smoothing, Smoothing):
-            raise InvalidInputError(f"smoothing: expected Smoothing or None, got {smoothing!r}")
-        if not isinstance(detect_every, int) or detect_every < 1:
-            raise InvalidInputError(f"detect_every: expected a positive int, got {detect_every!r}")
-        if not isinstance(keep_lost, int | float) or not 0 <= keep_lost < np.inf:
-            raise InvalidInputError(f"keep_lost: expected seconds from 0 on, got {keep_lost!r}")
-        self._max_faces = max_faces
-        self._min_score = None if min_score is None else check_score(min_score)
-        self._smoothing = smoothing
-        self._detect_every = detect_every
-        self._keep_lost = keep_lost
+        landmarks = check_landmarks(landmarks)
+        self._max_faces = check_max_faces(max_faces)
+        self._min_score = None if min_score is None else probability(min_score, "min_score")
+        self._smoothing = None if smoothing is None else instance(smoothing, "smoothing", Smoothing)
+        self._detect_every = positive_int(detect_every, "detect_every")
+        self._keep_lost = number(keep_lost, "keep_lost", "seconds from 0 on", least=0)
         if not isinstance(detector, FaceDetector):
             detector = FaceDetector(detector, **runtime)
         if not isinstance(landmarker, FaceLandmarker):
@@ -144,12 +140,11 @@ class FaceTracker:
             InvalidInputError: the timestamp is not finite or not above the last one.
         """
         pixels = load_image(frame, channel_order=channel_order)
-        number = isinstance(timestamp, int | float | np.integer | np.floating)
-        if not number or not self._time < timestamp < np.inf:
-            raise InvalidInputError(
-                f"timestamp: expected finite seconds above {self._time}, got {timestamp!r}"
-            )
-        step, self._time = float(timestamp) - self._time, float(timestamp)
+        timestamp = number(
+            timestamp, "timestamp", f"finite seconds above {self._time}",
+            least=math.nextafter(self._time, math.inf),
+        )  # fmt: skip
+        step, self._time = max(timestamp - self._time, MIN_STEP), timestamp
         scene = self._scenes.number(pixels)
         if scene != self._scene:
             self._scene, self._until_detection = scene, 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from asmnet._checks import shown
+from asmnet._checks import path_name, shown
 from asmnet.errors import InvalidInputError, WeightsError
 from asmnet.weights.cache import (
     DEFAULT_REVISION,
@@ -72,7 +72,12 @@ def load_weights(weights: str | os.PathLike[str], *, download: bool = False) -> 
         InvalidInputError: neither a string nor a path.
     """
     if not is_named(weights):
-        return read_file(_path(weights))
+        path = path_name(weights)
+        if path is None:
+            raise InvalidInputError(
+                f"weights: expected a name, a hub reference or a path, got {shown(weights)}"
+            )
+        return read_file(Path(path))
     try:
         return read_verified(find_record(weights), weights)
     except WeightsError:
@@ -80,11 +85,3 @@ def load_weights(weights: str | os.PathLike[str], *, download: bool = False) -> 
         if not download or bundled:
             raise
     return read_verified(download_weights(weights).record, weights)
-
-
-def _path(weights: os.PathLike[str] | str) -> Path:
-    if isinstance(weights, str | os.PathLike) and isinstance(os.fspath(weights), str):
-        return Path(weights)
-    raise InvalidInputError(
-        f"weights: expected a name, a hub reference or a path, got {shown(weights)}"
-    )
