@@ -17,6 +17,7 @@ from fake_hub import TOKEN
 import asmnet
 from asmnet import weights
 from asmnet.errors import ChecksumError, WeightsError, WeightsNotFoundError
+from asmnet.weights.hub import PRIVATE_PREFIX
 
 REPO = "team/nets"
 NAME = f"hf://{REPO}#face"
@@ -255,19 +256,22 @@ def test_a_killed_download_leaves_nothing_to_use(filled, environment, cache):
     process.communicate()
     filled.resume.set()
     left = list(cache.iterdir())
-    assert all(folder.name.startswith("download-") for folder in left)
+    assert all(folder.name.startswith(PRIVATE_PREFIX) for folder in left)
     with pytest.raises(WeightsNotFoundError):
         weights.load_weights(NAME)
     filled.stall.clear()
     assert run(environment, "download", NAME)[0] == 0
     assert weights.load_weights(NAME) == NETWORK
+    somebodys = cache / "download-photos"
+    somebodys.mkdir()
     # For all that is known, another process is still busy with the folders.
     assert all(folder.exists() for folder in left)
     old = time.time() - 3 * 24 * 3600
-    for folder in left:
+    for folder in (*left, somebodys):
         os.utime(folder, (old, old))
     assert run(environment, "download", NAME)[0] == 0
     assert not any(folder.exists() for folder in left)
+    assert somebodys.exists()
 
 
 def test_two_processes_at_once(filled, environment, cache):
@@ -280,7 +284,7 @@ def test_two_processes_at_once(filled, environment, cache):
         _, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
     assert weights.load_weights(NAME) == NETWORK
-    assert not list(cache.glob("download-*"))
+    assert not list(cache.glob(f"{PRIVATE_PREFIX}*"))
 
 
 def test_a_branch_that_moves(filled, environment):
