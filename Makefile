@@ -4,6 +4,7 @@ VENV ?= .venv
 TRAIN_VENV ?= .venv-train
 DOCS_VENV ?= .venv-docs
 RAY_VENV ?= .venv-ray
+MATRIX_VENV ?= .venv-matrix
 SECONDS ?= 60
 # What to install and test: this folder, or a built wheel.
 PACKAGE ?= .
@@ -12,12 +13,13 @@ TORCH ?= torch
 # These need the training extra.
 TRAINING_TESTS = tests/datasets tests/evaluation tests/training tests/benchmarks
 
-.PHONY: help demo test fuzz test-training test-ray docs check format bench clean
+.PHONY: help demo test fuzz test-matrix test-training test-ray docs check format bench clean
 
 help:
 	@echo "make demo           analyse two NASA photos; pictures and JSON land in demo-output/"
 	@echo "make test           run the test suite (no torch needed)"
 	@echo "make fuzz           feed damaged images to the decoders for a minute (SECONDS=60)"
+	@echo "make test-matrix    run most of it on the oldest versions allowed, and on the newest"
 	@echo "make test-training  run the tests of the training extra (installs torch)"
 	@echo "make test-ray       run the tests of the adapter for Ray Data (installs ray)"
 	@echo "make docs           build the documentation into site/ and run its code blocks"
@@ -38,6 +40,13 @@ demo: $(VENV)/bin/python
 test: $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(PACKAGE)[dev]"
 	$(VENV)/bin/pytest $(TRAINING_TESTS:%=--ignore=%)
+
+$(MATRIX_VENV)/bin/uv:
+	$(PYTHON) -m venv $(MATRIX_VENV)
+	$(MATRIX_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.8"
+
+test-matrix: $(MATRIX_VENV)/bin/uv
+	bash tests/matrix.sh $(MATRIX_VENV)/bin/uv "$(PACKAGE)" $(MATRIX_VENV)
 
 # Damaged image files for a minute, or for as long as SECONDS says.
 fuzz: $(VENV)/bin/python
@@ -83,4 +92,4 @@ bench: $(VENV)/bin/python
 	$(VENV)/bin/python benchmarks/speed.py
 
 clean:
-	rm -rf $(VENV) $(TRAIN_VENV) $(RAY_VENV) $(DOCS_VENV) site build dist demo-output *.egg-info fuzz-findings
+	rm -rf $(VENV) $(MATRIX_VENV) $(TRAIN_VENV) $(RAY_VENV) $(DOCS_VENV) site build dist demo-output *.egg-info fuzz-findings

@@ -471,10 +471,24 @@ class TestCrop:
         # The arrays count pixel centres from 0, the transform counts from the corner.
         assert seen == pytest.approx(transform.apply(blob + 0.5) - 0.5, abs=0.05)
 
-    def test_outside_of_the_image_is_black(self):
-        box = np.array([-500.0, -500, -400, -400])
+    @pytest.mark.parametrize("corner", [(-500.0, -500.0), (500.0, 10.0), (10.0, -500.0)])
+    @pytest.mark.parametrize("side", [30.0, 300.0])
+    def test_outside_of_the_image_is_black(self, corner, side):
+        box = np.array([*corner, corner[0] + side, corner[1] + side])
         transform = CropTransform.from_bbox(box, 112, margin=1.25)
         assert crop_image(np.full((50, 50, 3), 255, np.uint8), transform).max() == 0
+
+    @pytest.mark.parametrize("side", [7.3, 20.6, 60.1])
+    @pytest.mark.parametrize("angle", [0.0, 33.0])
+    def test_an_enlarged_crop_is_a_warp_of_the_whole_image(self, side, angle):
+        """Up to its edges, which are blended with pixels beyond them."""
+        image = np.random.default_rng(0).integers(0, 256, (90, 90, 3), dtype=np.uint8)
+        box = np.array([31.1, 27.2, 31.1 + side, 27.2 + side])
+        transform = CropTransform.from_bbox(box, 96, margin=1.1, angle=angle)
+        linear, offset = transform.matrix[:, :2], transform.matrix[:, 2]
+        centred = np.column_stack([linear, offset + linear @ [0.5, 0.5] - 0.5])
+        expected = cv2.warpAffine(image, centred, (96, 96), flags=cv2.INTER_LINEAR).astype(int)
+        assert np.abs(crop_image(image, transform) - expected).max() <= 1
 
     @pytest.mark.parametrize("side", [20.0, 90.0, 900.0])
     @pytest.mark.parametrize("angle", [0.0, 30.0])

@@ -50,6 +50,7 @@ def test_signs():
     assert head_pose_from_landmarks(clockwise).roll == pytest.approx(15, abs=0.1)
 
 
+@pytest.mark.slow
 def test_other_faces_cost_a_few_degrees():
     rng = np.random.default_rng(0)
     modes = len(load_face3d().modes)
@@ -105,6 +106,7 @@ def test_98_points_are_mapped():
     assert np.array_equal(whole.rotation, mapped.rotation)
 
 
+@pytest.mark.slow
 def test_nonsense_still_gives_a_rotation():
     rng = np.random.default_rng(0)
     for points in rng.standard_normal((100, 68, 2)) * [1.0, 0.05]:

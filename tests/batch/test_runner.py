@@ -203,6 +203,7 @@ def alive(pid):
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 def test_no_kill_loses_or_doubles_a_row(photos, tmp_path, analyzer):
     (tmp_path / "broken.jpg").write_bytes(b"no image")
@@ -304,6 +305,7 @@ def test_damaged_journal_and_state(unfinished):
         next(run_batch(files, out, BatchOptions(), resume=True))
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_files(tmp_path):
     def peak(files):
         names = (str(tmp_path / f"no-photo-{i}.jpg") for i in range(files))
