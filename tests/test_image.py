@@ -326,8 +326,9 @@ class TestBadInput:
     def test_no_image_in_the_file(self, tmp_path, content):
         path = tmp_path / "text.jpg"
         path.write_bytes(content)
-        with pytest.raises(ImageDecodeError, match=r"text\.jpg"):
+        with pytest.raises(ImageDecodeError, match=r"text\.jpg") as caught:
             load_image(path)
+        assert "heic" not in str(caught.value)
 
     def test_empty_file(self, tmp_path):
         path = tmp_path / "empty.jpg"
@@ -437,6 +438,14 @@ class TestLetterbox:
         canvas, scale = letterbox(np.full((10, 300, 3), 255, np.uint8), 320, multiple=32)
         assert canvas.shape == (32, 320, 3)
         assert canvas[11:].max() == 0  # padded in black
+
+    def test_shrinking_averages_and_enlarging_blends(self):
+        stripes = np.zeros((40, 1280, 3), np.uint8)
+        stripes[:, ::4] = 255
+        canvas, _ = letterbox(stripes, 320, multiple=32)
+        assert set(canvas[0, :, 0].tolist()) <= {63, 64}
+        canvas, _ = letterbox(np.array([[[0] * 3, [255] * 3]], np.uint8), 320, multiple=32)
+        assert len(np.unique(canvas[0])) > 100
 
     def test_a_wide_image_is_scaled_as_a_whole(self):
         image = np.zeros((50, 64_000, 3), np.uint8)
