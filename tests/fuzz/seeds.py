@@ -147,6 +147,8 @@ def _by_hand() -> Iterator[tuple[str, bytes]]:
     layers = struct.pack(">h", 1) + layer + bytes(2) + grey.tobytes()
     sections = bytes(8) + struct.pack(">LL", len(layers) + 8, len(layers)) + layers + bytes(4)
     yield "PSD", head + sections + struct.pack(">H", 0) + planes
+    rgb = b"".join(b"\xfe" + bytes(pixel) for pixel in colour.reshape(-1, 3))
+    yield "QOI", b"qoif" + struct.pack(">LLBB", WIDTH, HEIGHT, 3, 0) + rgb + bytes(7) + b"\1"
     yield (
         "SUN",
         struct.pack(">8L", 0x59A66A95, WIDTH, HEIGHT, 8, grey.size, 1, 0, 0) + (grey.tobytes()),
