@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import re
 from collections import defaultdict
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from zlib import crc32
@@ -28,9 +27,7 @@ from asmnet.datasets.records import (
     photo_beside,
     read_pts,
 )
-from asmnet.detector import YUNET_TO_TIGHT
-from asmnet.geometry import FloatArray, euler_to_rotation, points_box, rotation_to_euler
-from asmnet.schemes import IBUG_68
+from asmnet.geometry import FloatArray, euler_to_rotation, rotation_to_euler
 
 Split = Literal["train", "val", "test"]
 
@@ -39,23 +36,6 @@ TRAIN_PARTS = 12
 
 # Pointing'04: the data's rules keep people 9–15 for testing; of the rest one validates.
 POINTING_VAL_PERSON, POINTING_FIRST_TEST_PERSON = 8, 9
-
-
-@dataclass(frozen=True, eq=False)
-class FacePhoto:
-    """A photo with all its known faces, for the detector.
-
-    Attributes:
-        image: path of the photo.
-        outlines: one (k, 2) array a face; its tight box is the face's box, also after a turn.
-        keypoints: (n, 5, 2) right and left eye, nose, right and left mouth corner.
-        source: name of the folder it came from, for example "300w".
-    """
-
-    image: Path
-    outlines: list[FloatArray]
-    keypoints: FloatArray
-    source: str
 
 
 def part_of(group: str) -> Split:
@@ -171,72 +151,6 @@ def read_backgrounds(root: Path, split: Split) -> list[tuple[Path, FloatArray]]:
             known = boxes.get(path.name, np.zeros((0, 4)))
             out.append((path, np.concatenate([known[:, :2], known[:, :2] + known[:, 2:4]], axis=1)))
     return out
-
-
-def read_detection(root: Path, split: Literal["train", "val"]) -> list[FacePhoto]:
-    """Every photo with faces that the detector may learn from.
-
-    Where a human or 300W-LP label exists the face's outline is its 68 points; the other faces
-    of ``faces.csv`` get the ellipse that fills the part of YuNet's box from brows to chin.
-    """
-    photos = []
-    for reader, name in (
-        (read_300w, "300w"),
-        (read_300w_lp, "300w_lp_ibug"),
-        (read_youtube_faces, "youtube_faces"),
-    ):
-        found = _faces_csv(root / name)
-        for face in reader(root, split):
-            key = (
-                str(face.image.relative_to(root / name).with_suffix(""))
-                if name == "300w"
-                else face.image.name
-            )
-            photos.append(_photo(name, face.image, found.get(key), face.landmarks))
-    found = _faces_csv(root / "pointing04")
-    photos += [
-        _photo("pointing04", pose.image, found[pose.image.name])
-        for pose in read_pointing04(root, split)
-        if pose.image.name in found
-    ]
-    folder = root / "helen_unlabelled"
-    photos += [
-        _photo("helen_unlabelled", folder / "images" / name, rows)
-        for name, rows in sorted(_faces_csv(folder).items())
-        if part_of(name) == split
-    ]
-    return photos
-
-
-def _photo(
-    source: str, image: Path, found: FloatArray | None, landmarks: FloatArray | None = None
-) -> FacePhoto:
-    outlines, keypoints = [], []
-    label_box = None
-    if landmarks is not None:
-        outlines.append(landmarks)
-        keypoints.append(IBUG_68.keypoints @ landmarks)
-        label_box = points_box(landmarks)
-    for row in found if found is not None else ():
-        x, y, w, h = row[:4]
-        centre = np.array([x + w / 2, y + h / 2])
-        if (
-            label_box is not None
-            and (centre > label_box[:2]).all()
-            and (centre < label_box[2:]).all()
-        ):
-            continue  # the labelled face itself
-        tight = np.array([x, y, x, y]) + YUNET_TO_TIGHT * [w, h, w, h]
-        outlines.append(ellipse(tight))
-        keypoints.append(row[4:14].reshape(5, 2))
-    return FacePhoto(image, outlines, np.array(keypoints).reshape(-1, 5, 2), source)
-
-
-def ellipse(box: FloatArray) -> FloatArray:
-    """24 points of the ellipse that fills an xyxy box: a face outline that can be turned."""
-    angles = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    return np.asarray((box[:2] + box[2:]) / 2 + circle * (box[2:] - box[:2]) / 2)
 
 
 def pointing_rotations(root: Path, split: Split) -> tuple[list[PointingPose], list[FloatArray]]:

@@ -101,8 +101,18 @@ def _parser() -> argparse.ArgumentParser:
         "error_per_point.png and worst.png (24 faces), of robustness reliability.png",
     )  # fmt: skip
     evaluate.add_argument("--update-manifest", action="store_true", help="store the figures")
-    evaluate.add_argument("--sheet", type=Path, help="draw a contact sheet of 24 test photos")
+    evaluate.add_argument(
+        "--sheet", type=Path,
+        help="draw a contact sheet: 24 test photos, or with detector the validation photos of "
+        "crowds with most errors: found is green, missed red, false yellow",
+    )  # fmt: skip
     evaluate.set_defaults(run=_evaluate)
+
+    verification = commands.add_parser(
+        "verification", help="fit how score and presence are weighed together"
+    )
+    verification.add_argument("--data", type=Path, required=True, help="root of the data folders")
+    verification.set_defaults(run=_verification)
 
     face3d = commands.add_parser("face3d", help="make the package's 3-D face from ICT-FaceKit's")
     face3d.add_argument("--data", type=Path, required=True, help="root with ict_face68/")
@@ -219,6 +229,13 @@ def _evaluate(options: argparse.Namespace) -> int:
     from asmnet.evaluation import evaluate
 
     return evaluate.run(options)
+
+
+def _verification(options: argparse.Namespace) -> int:
+    from asmnet.evaluation.verification import fitted_weights
+
+    print(f"WEIGHTS = ({', '.join(f'{w:.2f}' for w in fitted_weights(options.data))})")
+    return 0
 
 
 def _face3d(options: argparse.Namespace) -> int:

@@ -124,31 +124,53 @@ class LandmarkConfig:
 
 
 @dataclass(frozen=True)
+class SceneOptions:
+    """What the detector's training pictures are like: the ``[scenes]`` table.
+
+    Attributes:
+        smallest: side of the smallest faces in pixels; sides are drawn log-uniformly.
+        largest: side of the largest.
+        turned_share: of the photos are turned by up to ±``largest_turn``, the others by little.
+        largest_turn: degrees.
+        photo_share: of the scenes show a whole photo with its own surroundings.
+        single_share: of the scenes show one to four photos of single faces.
+        pasted_share: of the scenes show small heads pasted into photos without faces; the rest
+            holds no face.
+        occluded_share: of the faces are partly covered.
+    """
+
+    smallest: float = 6.0
+    largest: float = 330.0
+    turned_share: float = 0.25
+    largest_turn: float = 80.0
+    photo_share: float = 0.5
+    single_share: float = 0.26
+    pasted_share: float = 0.12
+    occluded_share: float = 0.15
+
+
+@dataclass(frozen=True)
 class DetectorConfig:
     """A config with ``task = "detection"``.
 
     Attributes:
         schedule: how long and how fast.
-        turned_share: of the photos are turned by up to ±``largest_turn``, the others by little.
-        profile_weight: of the photos of Pointing'04 and 300W-LP, which show all poses.
-        background_share: of the scenes hold no face.
-        mine_negatives: show patches again that the start run took for faces.
-        negative_weight: of the background cells in the score's loss.
+        scenes: what is seen.
+        width: of the network; "wide" takes 1.6 times as long as "narrow".
+        size: side of the training scenes in pixels, a multiple of 32.
+        mine_negatives: show patches of photos without faces that the start run took for faces.
         score_floor: a face's score is trained towards this plus the rest times its box's IoU.
-        size: side of the training scenes in pixels.
-        largest_turn: degrees.
+        validate_every: epochs between two validations.
         start: folder of the run whose weights training begins with.
     """
 
     schedule: Schedule
-    turned_share: float
-    profile_weight: float
-    background_share: float
-    mine_negatives: bool
-    negative_weight: float
-    score_floor: float
+    scenes: SceneOptions = SceneOptions()
+    width: Literal["narrow", "wide"] = "narrow"
     size: int = 320
-    largest_turn: float = 50.0
+    mine_negatives: bool = False
+    score_floor: float = 0.6
+    validate_every: int = 1
     start: str | None = None
 
     task: ClassVar[str] = "detection"

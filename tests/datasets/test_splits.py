@@ -5,16 +5,14 @@ import pytest
 
 from asmnet.datasets.records import LabelError, read_pts
 from asmnet.datasets.splits import (
-    ellipse,
     part_of,
     pointing_rotations,
     read_300w,
     read_backgrounds,
-    read_detection,
     read_pointing04,
     read_youtube_faces,
 )
-from asmnet.geometry import euler_to_rotation, points_box, rotation_to_euler
+from asmnet.geometry import euler_to_rotation, rotation_to_euler
 
 
 def test_300w_parts_are_disjoint_and_complete(data):
@@ -138,20 +136,7 @@ def test_backgrounds_for_testing_are_never_trained_on(data):
     assert all(parts)
 
 
-def test_detection_takes_the_label_once_and_no_test_photo(data):
-    photos = read_detection(data, "train")
-    assert len(photos) == len(read_300w(data, "train")) + 6
-    assert all(len(photo.outlines) == 1 for photo in photos)
-    assert not any("testset" in str(p.image) or "person09" in str(p.image) for p in photos)
-    assert photos[0].outlines[0].shape == (68, 2)
-
-
 def test_missing_sets_are_left_out(tmp_path):
     assert read_300w(tmp_path, "train") == []
     assert read_youtube_faces(tmp_path, "train") == []
     assert read_pointing04(tmp_path, "train") == []
-
-
-def test_ellipse_fills_its_box():
-    box = np.array([10.0, 20, 40, 90])
-    assert points_box(ellipse(box)) == pytest.approx(box)

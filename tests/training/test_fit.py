@@ -14,18 +14,15 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from asmnet import FaceDetector, FaceLandmarker  # noqa: E402
-from asmnet.detector import decode  # noqa: E402
 from asmnet.geometry import CropTransform, points_box  # noqa: E402
 from asmnet.image import crop_image, load_image  # noqa: E402
 from asmnet.schemes import IBUG_68, WFLW_98  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
-from asmnet.training.detection import fit as detection  # noqa: E402
 from asmnet.training.landmarks import crops, losses, samples, validate  # noqa: E402
 from asmnet.training.loop import Schedule, average_weights, fit  # noqa: E402
 from asmnet.training.nets.asmnet import ASMNet  # noqa: E402
 from asmnet.training.nets.blocks import rotation_from_6d  # noqa: E402
 from asmnet.training.nets.count import count_parameters  # noqa: E402
-from asmnet.training.nets.face_detector import FaceDetectorNet  # noqa: E402
 
 # torch.jit is what its stable ONNX exporter uses; it says so in warnings.
 pytestmark = [
@@ -49,8 +46,8 @@ workers = 0
 bfloat16 = true
 """
 CONFIGS = {
-    "tiny-face": 'task = "detection"\nsize = 64\nturned_share = 0.5\nscore_floor = 0.0\n'
-    "profile_weight = 2.0\nbackground_share = 0.3\nmine_negatives = true\nnegative_weight = 2.0\n",
+    "tiny-face": 'task = "detection"\nsize = 64\nscore_floor = 0.5\nmine_negatives = true\n'
+    "validate_every = 1\n[scenes]\nturned_share = 0.5\nlargest_turn = 60.0\n",
     "tiny-68": 'task = "landmarks"\ndetector = "asmnet-face"\nsize = 64\ncrop_margin = 1.25\n'
     "kept_variance = 0.9\ndropout = 0.1\nlate_epoch = 1\nhardness = 1.0\nlate_hardness = 0.5\n"
     "alphas = [2.0, 0.5]\nshear = 0.1\n"
@@ -341,47 +338,10 @@ def test_wide_boxes_are_a_share_of_their_own():
     assert (spread(1.0) > 2 * spread(0.0)).all()
 
 
-def test_assignment_of_one_face():
-    scene = detection.Scene(
-        np.zeros((320, 320, 3), np.uint8), np.array([[100.0, 100, 200, 200]]),
-        np.zeros((1, 5, 2)), np.array([True]),
-    )  # fmt: skip
-    labels, boxes, _ = detection.assign(scene, 320)
-    centres, strides = detection.cells(320)
-    positive = labels.numpy() == 1
-    assert set(strides[positive]) == {16, 32}  # a face of 100 px belongs to both
-    assert np.abs(centres[positive] - 150).max() <= 0.75 * 32
-    assert (boxes[positive].numpy() == scene.boxes[0]).all()
-
-
-def test_unusable_faces_are_ignored_not_background():
-    scene = detection.Scene(
-        np.zeros((320, 320, 3), np.uint8), np.array([[100.0, 100, 200, 200]]),
-        np.zeros((1, 5, 2)), np.array([False]),
-    )  # fmt: skip
-    labels, _, _ = detection.assign(scene, 320)
-    assert set(labels.tolist()) == {0, -1}
-
-
-def test_training_and_inference_decode_alike():
-    torch.manual_seed(0)
-    size = 64
-    maps = tuple(torch.randn(1, 15, size // s, size // s) for s in FaceDetectorNet.STRIDES)
-    centres, strides = (torch.from_numpy(v).float() for v in detection.cells(size))
-    boxes, keypoints = detection.decode(detection.flatten(maps)[0], centres, strides)
-    theirs = decode([m.numpy() for m in maps], 0.0)
-    assert theirs[0] == pytest.approx(boxes.numpy(), rel=1e-4, abs=1e-3)
-    assert theirs[2].reshape(-1, 10) == pytest.approx(keypoints.numpy(), rel=1e-4, abs=1e-3)
-
-
 def test_asmnet_has_the_size_of_the_paper():
     model = ASMNet(torch.zeros(68, 2), dropout=0.3)
     assert count_parameters(model) == pytest.approx(1.43e6, rel=0.02)
     assert model.landmark_head.in_features == 536
-
-
-def test_detector_size():
-    assert 4 * count_parameters(FaceDetectorNet()) < 600_000
 
 
 def test_six_numbers_give_rotations():

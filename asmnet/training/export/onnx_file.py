@@ -19,8 +19,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from asmnet.datasets.detection import read_crowds, read_single_faces
 from asmnet.datasets.records import LabelError
-from asmnet.datasets.splits import read_detection
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.image import ImageArray, letterbox, load_image
 from asmnet.schemes import WFLW_98
@@ -32,7 +32,7 @@ from asmnet.training.loop import load_average
 from asmnet.training.nets.blocks import LandmarkModel
 from asmnet.training.nets.build import network
 from asmnet.training.nets.count import count_multiply_adds, count_parameters
-from asmnet.training.nets.face_detector import FaceDetectorNet
+from asmnet.training.nets.face_detector import STRIDES
 from asmnet.weights import MANIFEST
 from asmnet.weights.records import write_record
 
@@ -142,7 +142,8 @@ def export(
         }
     else:
         wrapped = _Detector(model)
-        outputs = [f"stride{s}" for s in FaceDetectorNet.STRIDES]
+        outputs = [f"stride{s}" for s in STRIDES]
+        outputs.append("small_faces")
         dynamic["images"] |= {1: "height", 2: "width"}
         dynamic |= {o: {0: "n", 2: f"{o}_height", 3: f"{o}_width"} for o in outputs}
     noise = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
@@ -238,7 +239,7 @@ def _validation_images(config: Config, data: Path) -> ImageArray:
     size = config.size
     if isinstance(config, LandmarkConfig):
         return label_crops(data, "val", config, PARITY_CROPS)[0]
-    photos = read_detection(data, "val")
+    photos = read_crowds(data, "val") or read_single_faces(data, "val")
     if not photos:
         raise LabelError(f"{data}: expected validation photos with faces, got none")
     photos = photos[:: -(-len(photos) // PARITY_CROPS)]
@@ -251,13 +252,13 @@ LICENSE = (
 )
 TRAINING_DATA = {
     "detection": [
-        "300W training part (AFW, Helen, LFPW), human labels",
-        "300W-LP, IBUG part",
-        "YouTube Faces frames, machine-made points",
-        "Pointing'04, people 01-07",
-        "Helen training photos without points",
+        "photos of groups, streets, meetings and stages from open repositories and research sets",
+        "Face Mask Detection, boxes drawn by people",
+        "inter-faces (CC0), portraits of the US Congress (public domain), FairFace (CC BY 4.0)",
+        "UTKFace, FG-NET, and 300W's training part (AFW, Helen, LFPW)",
+        "300W-LP, IBUG part; YouTube Faces frames; Pointing'04, people 01-07; Helen photos",
         "BSDS500 natural photos as negatives",
-        "boxes and key points of YuNet (MIT) where no human label exists",
+        "boxes and key points of YuNet (MIT, trained on WIDER FACE) and of asmnet-68",
     ],
     "landmarks": [
         "300W training part (AFW, Helen, LFPW), human labels",

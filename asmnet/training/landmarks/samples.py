@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from asmnet.datasets.detection import ellipse
 from asmnet.datasets.faces import main_faces
 from asmnet.datasets.records import LabelError, LabelledFace, PointingPose
 from asmnet.datasets.splits import (
     Split,
-    ellipse,
     pointing_rotations,
 )
 from asmnet.detector import FaceDetector

@@ -11,7 +11,7 @@ from asmnet.training.nets.atpn import ATPN
 from asmnet.training.nets.blocks import (
     LandmarkModel,
 )
-from asmnet.training.nets.face_detector import FaceDetectorNet
+from asmnet.training.nets.face_detector import NARROW, WIDE, FaceDetectorNet
 from asmnet.training.nets.landmark_net import LandmarkNet
 from asmnet.training.nets.mobilenet_v2 import MobileNetV2
 
@@ -42,5 +42,5 @@ def landmark_model(config: LandmarkConfig, mean_shape: Tensor) -> LandmarkModel:
 def network(config: Config) -> nn.Module:
     """The untrained network of a config of either task: to load weights into, or to count."""
     if isinstance(config, DetectorConfig):
-        return FaceDetectorNet()
+        return FaceDetectorNet(WIDE if config.width == "wide" else NARROW)
     return landmark_model(config, torch.zeros(len(config.layout), 2))
