@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -14,14 +13,15 @@ from PIL import Image
 
 from asmnet._checks import iterable, one_of, path_name, positive_int, probability
 from asmnet.cpus import cpu_count
-from asmnet.detector import DEFAULT_MIN_SCORE, FaceDetector
+from asmnet.detector import FaceDetector
 from asmnet.errors import ImageError, InvalidInputError
 from asmnet.guard import guarded, without_frames
 from asmnet.image import ChannelOrder, ImageSource, check_channel_order, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.pool import map_in_order
-from asmnet.session import RuntimeOptions, Weights
+from asmnet.session import RuntimeOptions, Weights, check_runtime
 from asmnet.types import Face
+from asmnet.verification import CANDIDATE_SCORE, DEFAULT_MIN_SCORE, verified
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -39,27 +39,33 @@ class FaceAnalyzer:
         self,
         *,
         landmarks: int = 68,
-        detector: Weights = "asmnet-face",
-        landmarker: Weights | None = None,
+        detector: Weights | FaceDetector = "asmnet-face",
+        landmarker: Weights | FaceLandmarker | None = None,
         **runtime: Unpack[RuntimeOptions],
     ) -> None:
-        """Loads both networks.
+        """Loads both networks, unless they are given loaded.
 
         Args:
             landmarks: 68 or 98 points; chooses the landmarker "asmnet-68" or "asmnet-98".
-            detector: name, ``hf://`` reference or path of the detector's weights.
-            landmarker: the same of the landmarker's weights, instead of ``landmarks``.
-            **runtime: threads, providers, session_options, download: see `asmnet.RuntimeOptions`.
+            detector: name, ``hf://`` reference or path of the detector's weights, or a loaded
+                detector, for example ``FaceDetector(input_size=1280)`` for smaller faces.
+            landmarker: the same of the landmarker, instead of ``landmarks``.
+            **runtime: of networks that are loaded here: threads, providers, session_options,
+                download, see `asmnet.RuntimeOptions`.
 
         Raises:
             InvalidInputError: an option out of its range.
             WeightsError: weights or a provider cannot be used.
         """
+        check_runtime(**runtime)  # even where both networks are loaded already
         landmarks = check_landmarks(landmarks)
-        self._detector = FaceDetector(detector, **runtime)
-        self._landmarker = FaceLandmarker(
-            f"asmnet-{landmarks}" if landmarker is None else landmarker, **runtime
-        )
+        if not isinstance(detector, FaceDetector):
+            detector = FaceDetector(detector, **runtime)
+        if not isinstance(landmarker, FaceLandmarker):
+            landmarker = FaceLandmarker(
+                f"asmnet-{landmarks}" if landmarker is None else landmarker, **runtime
+            )
+        self._detector, self._landmarker = detector, landmarker
 
     def detect(
         self,
@@ -71,6 +77,8 @@ class FaceAnalyzer:
     ) -> list[Face]:
         """The faces of one image, best score first; an empty list where there are none.
 
+        Both networks decide together what is a face: ``Face.score`` is the chance that it is one.
+
         Args:
             image: see `asmnet.image.load_image`.
             channel_order: of an array's colours, "rgb" or "bgr".
@@ -81,15 +89,13 @@ class FaceAnalyzer:
             ImageError: the image cannot be used.
             InvalidInputError: an option out of its range.
         """
+        min_score = probability(min_score, "min_score")
         max_faces = check_max_faces(max_faces)
         pixels = load_image(image, channel_order=channel_order)
-        found = self._detector.detect(pixels, min_score=min_score)[:max_faces]
-        faces = self._landmarker.predict(
-            pixels,
-            np.array([d.bbox for d in found]),
-            keypoints=np.array([d.keypoints for d in found]),
-        )
-        return [replace(face, score=d.score) for face, d in zip(faces, found, strict=True)]
+        found = self._detector.detect(pixels, min_score=CANDIDATE_SCORE)
+        if max_faces is not None:  # a second opinion may change the order, but not by much
+            found = found[: 2 * max_faces + 4]
+        return verified(found, self._landmarker, pixels, min_score)[:max_faces]
 
     @overload
     def detect_stream(

@@ -1,22 +1,25 @@
 """FaceDetector: where the faces are.
 
-Two formats of networks are known: asmnet's own, and YuNet's (OpenCV's face detector). A format says
-how a photo becomes the network's input and how its outputs become faces; the rest is shared.
+A photo is looked at as a whole in low resolution first. The network also says where faces may hide
+that are too small to tell, and only there it looks closer, at twice the resolution, and so on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet._checks import probability, whole_number
+from asmnet import yunet
+from asmnet._checks import flag, probability, whole_number
 from asmnet.errors import InvalidInputError, WeightsError
-from asmnet.geometry import FloatArray, non_maximum_suppression
-from asmnet.image import ChannelOrder, ImageArray, ImageSource, letterbox, load_image
+from asmnet.geometry import Candidates, FloatArray, non_maximum_suppression
+from asmnet.image import ChannelOrder, ImageArray, ImageSource, load_image, on_canvas
 from asmnet.session import OnnxSession, RuntimeOptions, Weights
 from asmnet.types import Detection
 
@@ -26,19 +29,34 @@ if TYPE_CHECKING:
 STRIDES = (8, 16, 32)
 NMS_IOU = 0.4
 MAX_INPUT_SIZE = 16384  # pixels; more does not fit into memories
-DEFAULT_MIN_SCORE = 0.44
+DEFAULT_MIN_SCORE = 0.75
 """Faces below this score are left out; chosen on validation photos (docs/accuracy.md)."""
 
-YUNET_SIDE = 640
-YUNET_OUTPUTS = tuple(
-    f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES
-)
-# YuNet's box reaches from chin to hairline. This part of it is the box of the 68 points
-# (brows to chin): means over the 300W training faces, standard deviation 3–5 % of the box.
-YUNET_TO_TIGHT = np.array([-0.008, 0.245, 1.024, 1.005])
+FIRST_SIDE = 320
+"""The photo's longer side in the first look at it, in pixels."""
+DEFAULT_SIDE = 1280
+"""The photo's longer side in the closest look, unless ``input_size`` says otherwise."""
 
-# boxes (k, 4) xyxy, scores (k,), key points (k, 5, 2), all in the network's input pixels
-Candidates = tuple[FloatArray, FloatArray, FloatArray]
+# A look shows the photo at most so many times as large as it is: more pixels show nothing new.
+MAX_ENLARGEMENT = 2
+# A cell of the map of small faces from which on a closer look is taken, and how many cells around
+# it are looked at: a face of the largest size that the map tells of is then seen whole.
+CLOSER_SCORE = 0.3
+CLOSER_CELLS = 3
+# Where closer looks would see more of what was looked at than this, one sees all of it.
+WHOLE_PART = 0.7
+# A box that ends so near the border of what was looked at, in pixels of that look, is cut off.
+CUT_EDGE = 2.0
+# Sides of tiles at full resolution, and how far they overlap: the largest face is found whole in
+# one of them or in a look at less resolution.
+TILE_SIDE, TILE_OVERLAP = 640, 96
+
+# So high a score has only an upright face. Those on their side are found as well, with wrong key
+# points and lower scores: a turned image must show a face that is surer by the second number,
+# and has at least the third.
+SURE_SCORE, SURER, TURNED_SCORE = 0.93, 0.02, 0.88
+
+Region = tuple[int, int, int, int]
 
 
 class FaceDetector:
@@ -51,7 +69,9 @@ class FaceDetector:
         self,
         weights: Weights = "asmnet-face",
         *,
-        input_size: int = 320,
+        input_size: int | None = None,
+        tiles: bool = False,
+        rotated_retry: bool = True,
         min_score: float = DEFAULT_MIN_SCORE,
         **runtime: Unpack[RuntimeOptions],
     ) -> None:
@@ -60,10 +80,14 @@ class FaceDetector:
         Args:
             weights: a name in the manifest, ``hf://org/repo[@revision]#name``, or the path of
                 an ONNX file: one of ours, or YuNet's.
-            input_size: the image's longer side is scaled to this before detection, a multiple
-                of 32 pixels. Faces are found from about 1/14 of the longer side on; 640 finds
-                them half as large, at four times the cost. YuNet takes 640 at most, at the same
-                cost for each size.
+            input_size: the closest look: the image's longer side is scaled to at most so many
+                pixels, a multiple of 32, but to no more than twice its own length. None is 1280,
+                or 640 with YuNet, which takes no more. The first look is at 320; closer ones, each
+                at twice the resolution, are taken only where small faces may hide.
+            tiles: also look at all of the image in full resolution, tile by tile, for small faces
+                in huge photos. Costs about as much as one look at 640 for each tile of 640 pixels.
+            rotated_retry: where no face is sure, look at the image turned by quarters too, as
+                phones and scanners leave it: three more small looks.
             min_score: 0–1, faces below are not returned.
             **runtime: threads, providers, session_options, download: see `asmnet.RuntimeOptions`.
 
@@ -71,18 +95,20 @@ class FaceDetector:
             InvalidInputError: an option out of its range.
             WeightsError: the weights or a provider cannot be used.
         """
-        input_size = whole_number(input_size, "input_size", least=64, most=MAX_INPUT_SIZE)
-        if input_size % 32:
-            raise InvalidInputError(f"input_size: expected a multiple of 32, got {input_size}")
-        self._min_score = probability(min_score, "min_score")
         self._session = OnnxSession(weights, **runtime)
         self._format = _format_of(self._session, weights)
+        if input_size is None:
+            input_size = min(DEFAULT_SIDE, self._format.max_input_size)
+        input_size = check_input_size(input_size)
         if input_size > self._format.max_input_size:
             raise InvalidInputError(
                 f"input_size: expected at most {self._format.max_input_size} for {weights}, "
                 f"got {input_size}"
             )
         self._input_size = input_size
+        self._tiles = flag(tiles, "tiles")
+        self._rotated_retry = flag(rotated_retry, "rotated_retry")
+        self._min_score = probability(min_score, "min_score")
 
     def detect(
         self,
@@ -104,21 +130,176 @@ class FaceDetector:
         """
         threshold = self._min_score if min_score is None else probability(min_score, "min_score")
         pixels = load_image(image, channel_order=channel_order)
-        batch, scale = self._format.prepare(pixels, self._input_size)
-        boxes, scores, keypoints = self._format.decode(self._session.run(batch), threshold)
-        boxes, keypoints = boxes / np.tile(scale, 2), keypoints / scale
+        found = self._find(pixels, threshold)
+        if self._rotated_retry:
+            surest = found[1].max(initial=0)
+            if surest < SURE_SCORE and (turns := self._best_turns(pixels, surest)):
+                found = self._find_turned(pixels, turns, threshold)
+        boxes, scores, keypoints = found
         return [
-            Detection(
-                boxes[i].astype(np.float32), float(scores[i]), keypoints[i].astype(np.float32)
+            Detection(box, float(score), points)
+            for box, score, points in zip(
+                boxes.astype(np.float32), scores, keypoints.astype(np.float32), strict=True
             )
-            for i in non_maximum_suppression(boxes, scores, NMS_IOU)
         ]
 
+    def _find(self, pixels: ImageArray, threshold: float) -> Candidates:
+        """The faces of an upright image, in its pixels, best first."""
+        height, width = pixels.shape[:2]
+        longer = max(height, width)
+        limit = min(self._input_size, MAX_ENLARGEMENT * longer)
+        side = min(self._format.first_side, self._input_size)
+        found = [self._look(pixels, (0, 0, width, height), side / longer, threshold)]
+        regions = found[0].closer
+        while regions and side < limit:
+            side = min(2 * side, limit)
+            looks = [self._look(pixels, region, side / longer, threshold) for region in regions]
+            regions = [region for look in looks for region in look.closer]
+            found += looks
+        if self._tiles and longer > side:
+            found += [self._look(pixels, tile, 1.0, threshold) for tile in tiles(width, height)]
+        boxes, scores, keypoints = (
+            np.concatenate(parts) for parts in zip(*(look.faces for look in found), strict=True)
+        )
+        kept = non_maximum_suppression(boxes, scores, NMS_IOU)
+        return boxes[kept], scores[kept], keypoints[kept]
 
-def prepare(image: ImageArray, input_size: int) -> tuple[NDArray[Any], FloatArray]:
+    def _best_turns(self, pixels: ImageArray, surest: float) -> int:
+        """How many quarters (``np.rot90``) show a surer face than the upright image; 0 if none."""
+        scale = min(self._format.first_side, self._input_size) / max(pixels.shape[:2])
+        small, _ = on_canvas(pixels, scale, multiple=1)
+        best = [surest + SURER]
+        for turns in (1, 2, 3):
+            turned = np.ascontiguousarray(np.rot90(small, turns))
+            look = self._look(turned, (0, 0, *turned.shape[1::-1]), 1.0, TURNED_SCORE)
+            best.append(float(look.faces[1].max(initial=0)))
+        return int(np.argmax(best))
+
+    def _find_turned(self, pixels: ImageArray, turns: int, threshold: float) -> Candidates:
+        """The faces of an image after ``np.rot90(image, turns)``, in the image's own pixels."""
+        height, width = pixels.shape[:2]
+        turned = np.ascontiguousarray(np.rot90(pixels, turns))
+        boxes, scores, keypoints = self._find(turned, threshold)
+        corners = unrotated(boxes.reshape(-1, 2, 2), turns, width, height)
+        boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+        return boxes, scores, unrotated(keypoints, turns, width, height)
+
+    def _look(self, pixels: ImageArray, region: Region, scale: float, threshold: float) -> _Look:
+        """What one run sees in a part of the image at a scale."""
+        x0, y0, x1, y1 = region
+        batch, factors = self._format.prepare(pixels[y0:y1, x0:x1], scale)
+        outputs = self._session.run(batch)
+        boxes, scores, keypoints = self._format.decode(outputs, threshold)
+        corner = np.array([x0, y0])
+        boxes = boxes / np.tile(factors, 2) + np.tile(corner, 2)
+        keypoints = keypoints / factors + corner
+        height, width = pixels.shape[:2]
+        inner = np.array([x0 > 0, y0 > 0, x1 < width, y1 < height])
+        distance = np.abs(boxes - region) * np.tile(factors, 2)
+        outside = (boxes - region) * [1, 1, -1, -1] < 0
+        whole = ~(inner & (outside | (distance < CUT_EDGE))).any(axis=1)
+        closer: list[Region] = []
+        if self._format.small_faces is not None:
+            closer = closer_regions(self._format.small_faces(outputs), factors, region)
+        return _Look((boxes[whole], scores[whole], keypoints[whole]), closer)
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """What one run of the network has seen, in pixels of the image.
+
+    Attributes:
+        faces: candidates, before suppression.
+        closer: the parts of the image that are worth a closer look.
+    """
+
+    faces: Candidates
+    closer: list[Region]
+
+
+def closer_regions(
+    small_faces: NDArray[np.float32], factors: FloatArray, region: Region
+) -> list[Region]:
+    """The parts of the image where faces may hide that are too small to tell.
+
+    Args:
+        small_faces: (h, w) logits, a cell every 8 pixels of the look.
+        factors: (2,) from image to look.
+        region: of the image, that was looked at.
+
+    Returns:
+        Rectangles around such places that do not overlap, or all of ``region`` if that is hardly
+        more.
+    """
+    stride, (x0, y0, x1, y1) = STRIDES[0], region
+    width, height = np.ceil((np.array([x1, y1]) - (x0, y0)) * factors / stride).astype(int)
+    # Beside the image there is only the black of the canvas.
+    hot = small_faces[:height, :width] > np.log(CLOSER_SCORE / (1 - CLOSER_SCORE))
+    if not hot.any():
+        return []
+    reach = 2 * CLOSER_CELLS + 1
+    near = cv2.dilate(hot.astype(np.uint8), np.ones((reach, reach), np.uint8))
+    cells = _apart([tuple(box[:4]) for box in cv2.connectedComponentsWithStats(near)[2][1:]])
+    if sum(w * h for _, _, w, h in cells) > WHOLE_PART * near.size:
+        return [region]
+    step = stride / factors
+    return [
+        (
+            x0 + int(left * step[0]),
+            y0 + int(top * step[1]),
+            min(x0 + math.ceil((left + w) * step[0]), x1),
+            min(y0 + math.ceil((top + h) * step[1]), y1),
+        )
+        for left, top, w, h in cells
+    ]
+
+
+def _apart(boxes: list[Region]) -> list[Region]:
+    """Boxes (x, y, width, height) of which those that overlap have become one around both."""
+    apart: list[Region] = []
+    for x, y, w, h in boxes:
+        left, top, right, bottom = x, y, x + w, y + h
+        while True:
+            overlapping = [
+                b
+                for b in apart
+                if b[0] < right and left < b[0] + b[2] and b[1] < bottom and top < b[1] + b[3]
+            ]
+            if not overlapping:
+                break
+            for b in overlapping:
+                apart.remove(b)
+                left, top = min(left, b[0]), min(top, b[1])
+                right, bottom = max(right, b[0] + b[2]), max(bottom, b[1] + b[3])
+        apart.append((left, top, right - left, bottom - top))
+    return apart
+
+
+def tiles(width: int, height: int) -> Iterator[Region]:
+    """Overlapping squares that cover an image; at the right and below they end with it."""
+
+    def starts(length: int) -> range:
+        return range(0, max(length - TILE_OVERLAP, 1), TILE_SIDE - TILE_OVERLAP)
+
+    for top in starts(height):
+        for left in starts(width):
+            yield left, top, min(left + TILE_SIDE, width), min(top + TILE_SIDE, height)
+
+
+def unrotated(points: FloatArray, turns: int, width: int, height: int) -> FloatArray:
+    """Points (..., 2) of ``np.rot90(image, turns)`` in the (height, width) image itself."""
+    x, y = points[..., 0], points[..., 1]
+    if turns == 1:
+        return np.stack([width - y, x], axis=-1)
+    if turns == 2:
+        return np.stack([width - x, height - y], axis=-1)
+    return np.stack([y, height - x], axis=-1)
+
+
+def prepare(image: ImageArray, scale: float) -> tuple[NDArray[np.uint8], FloatArray]:
     """RGB (H, W, 3) to (1, h, w, 3) uint8, and the (2,) factors from image to input lengths."""
-    canvas, scale = letterbox(image, input_size, multiple=STRIDES[-1])
-    return canvas[None], scale
+    canvas, factors = on_canvas(image, scale, multiple=STRIDES[-1])
+    return canvas[None], factors
 
 
 def decode(maps: Sequence[NDArray[np.float32]], min_score: float) -> Candidates:
@@ -127,14 +308,14 @@ def decode(maps: Sequence[NDArray[np.float32]], min_score: float) -> Candidates:
     Args:
         maps: for each of ``STRIDES`` (1, 15, h, w): score logit, box centre offset (2) in strides
             from the cell's centre, log half side (2) in double strides, five key points (10) in
-            double strides from the cell's centre.
+            double strides from the cell's centre. The map of small faces may follow.
         min_score: cells below are dropped before anything else is computed.
 
     Returns:
         boxes (k, 4) xyxy, scores (k,), key points (k, 5, 2).
     """
     boxes, scores, keypoints = [], [], []
-    for stride, output in zip(STRIDES, maps, strict=True):
+    for stride, output in zip(STRIDES, maps[:3], strict=True):
         score = 1 / (1 + np.exp(-output[0, 0].astype(np.float64)))
         rows, columns = np.nonzero(score >= min_score)
         raw = output[0, :, rows, columns].astype(np.float64)
@@ -147,63 +328,54 @@ def decode(maps: Sequence[NDArray[np.float32]], min_score: float) -> Candidates:
     return np.concatenate(boxes), np.concatenate(scores), np.concatenate(keypoints)
 
 
-def prepare_yunet(image: ImageArray, input_size: int) -> tuple[NDArray[Any], FloatArray]:
-    """RGB (H, W, 3) to (1, 3, 640, 640) float32 BGR 0–255, and the (2,) factors to its lengths.
-
-    The photo fills ``input_size`` of the network's fixed square, from the top left corner.
-    """
-    canvas, scale = letterbox(image, input_size, multiple=YUNET_SIDE)
-    return canvas[None, :, :, ::-1].transpose(0, 3, 1, 2).astype(np.float32), scale
-
-
-def decode_yunet(outputs: Sequence[NDArray[np.float32]], min_score: float) -> Candidates:
-    """YuNet's outputs for one image to candidate faces in input pixels, before suppression.
-
-    Args:
-        outputs: in the order of ``YUNET_OUTPUTS``. For each stride, over its cells row by row:
-            class and object probability (1, k, 1), box (1, k, 4) as centre offset from the cell's
-            corner and log size in strides, five key points (1, k, 10) likewise.
-        min_score: cells whose geometric mean of the two probabilities is below are dropped.
-
-    Returns:
-        boxes (k, 4) xyxy from brows to chin as ours, scores (k,), key points (k, 5, 2).
-    """
-    named = dict(zip(YUNET_OUTPUTS, outputs, strict=True))
-    boxes, scores, keypoints = [], [], []
-    for stride in STRIDES:
-        cls, obj = (np.clip(named[f"{kind}_{stride}"][0, :, 0], 0, 1) for kind in ("cls", "obj"))
-        score = np.sqrt(cls.astype(np.float64) * obj)
-        (index,) = np.nonzero(score >= min_score)
-        corner = np.stack([index % (YUNET_SIDE // stride), index // (YUNET_SIDE // stride)], axis=1)
-        box = named[f"bbox_{stride}"][0, index].astype(np.float64)
-        centre = (corner + box[:, :2]) * stride
-        size = np.exp(np.clip(box[:, 2:], -6, 6)) * stride
-        boxes.append(np.tile(centre - size / 2, 2) + YUNET_TO_TIGHT * np.tile(size, 2))
-        scores.append(score[index])
-        offsets = named[f"kps_{stride}"][0, index].astype(np.float64).reshape(-1, 5, 2)
-        keypoints.append((corner[:, None] + offsets) * stride)
-    return np.concatenate(boxes), np.concatenate(scores), np.concatenate(keypoints)
+def small_face_logits(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The last map of one image, (h, w): whether a cell holds a face that is too small to tell."""
+    return np.asarray(maps[len(STRIDES)][0, 0])
 
 
 @dataclass(frozen=True)
 class _Format:
-    """How a kind of network is used; a new kind is one more of these and a way to tell it."""
+    """How a kind of network is used; a new kind is one more of these and a way to tell it.
 
-    prepare: Callable[[ImageArray, int], tuple[NDArray[Any], FloatArray]]
+    Attributes:
+        prepare: image and scale to the network's input and the (2,) factors to it.
+        decode: outputs and threshold to candidates in input pixels.
+        small_faces: outputs to the logits (h, w) that say where to look closer; None where a
+            network does not tell.
+        first_side: longer side of the first look.
+        max_input_size: longer side of the closest look.
+    """
+
+    prepare: Callable[[ImageArray, float], tuple[NDArray[Any], FloatArray]]
     decode: Callable[[Sequence[NDArray[np.float32]], float], Candidates]
-    max_input_size: float
+    small_faces: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]] | None
+    first_side: int
+    max_input_size: int
 
 
-_ASMNET = _Format(prepare, decode, max_input_size=np.inf)
-_YUNET = _Format(prepare_yunet, decode_yunet, max_input_size=YUNET_SIDE)
+_ASMNET = _Format(prepare, decode, small_face_logits, FIRST_SIDE, MAX_INPUT_SIZE)
+_YUNET = _Format(yunet.prepare, yunet.decode, None, yunet.SIDE, yunet.SIDE)
 
 
 def _format_of(session: OnnxSession, weights: Weights) -> _Format:
     """The format of a loaded file: by its outputs' names, so that a path needs no name."""
-    if session.output_names != YUNET_OUTPUTS:
+    if session.output_names != yunet.OUTPUTS:
         session.require_task("detection")
+        if len(session.output_names) != len(STRIDES) + 1:
+            raise WeightsError(
+                f"{weights}: expected {len(STRIDES) + 1} outputs, got {len(session.output_names)}: "
+                "detectors of asmnet before 0.7 are of another format"
+            )
         return _ASMNET
-    shape = [1, 3, YUNET_SIDE, YUNET_SIDE]
+    shape = [1, 3, yunet.SIDE, yunet.SIDE]
     if list(session.input_shape) != shape:
         raise WeightsError(f"{weights}: expected YuNet's input {shape}, got {session.input_shape}")
     return _YUNET
+
+
+def check_input_size(input_size: int) -> int:
+    """A longer side that the network can take, or InvalidInputError."""
+    side = whole_number(input_size, "input_size", least=64, most=MAX_INPUT_SIZE)
+    if side % 32:
+        raise InvalidInputError(f"input_size: expected a multiple of 32, got {side}")
+    return side

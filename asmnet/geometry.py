@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 
 FloatArray = NDArray[np.floating[Any]]
 
+# boxes (k, 4) xyxy, scores (k,), key points (k, 5, 2) of what may be faces
+Candidates = tuple[FloatArray, FloatArray, FloatArray]
+
 # The five key points (right eye, left eye, nose, right and left mouth corner) of an upright
 # frontal face: the mean of the 300W training faces, in units of the box of their 68 points.
 UPRIGHT_KEYPOINTS = np.array(

@@ -23,7 +23,7 @@ from asmnet.errors import (
     ImageTooLargeError,
     InvalidImageError,
 )
-from asmnet.geometry import CropTransform
+from asmnet.geometry import CropTransform, FloatArray
 
 ImageArray = NDArray[np.uint8]
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | NDArray[Any]
@@ -127,12 +127,24 @@ def crop_image(image: ImageArray, transform: CropTransform) -> ImageArray:
         region = np.asarray(
             cv2.resize(region, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.uint8
         )
-    # A point u of the region lies at (x0, y0) + step · u in the image. OpenCV counts from the
-    # centre of the first pixel, half a pixel inside of the corner.
-    linear = matrix[:, :2] * step
-    offset = transform.apply(np.array([x0, y0])) + linear @ [0.5, 0.5] - 0.5
-    matrix = np.column_stack([linear, offset])
-    return np.asarray(cv2.warpAffine(region, matrix, (size, size), flags=cv2.INTER_LINEAR))
+    # A point u of the region lies at (x0, y0) + step · u in the image.
+    matrix = np.column_stack([matrix[:, :2] * step, transform.apply(np.array([x0, y0]))])
+    return warp(region, matrix, (size, size))
+
+
+def warp(image: ImageArray, matrix: FloatArray, size: tuple[int, int]) -> ImageArray:
+    """An RGB image through an affine map, bilinear; what lies outside of the image is black.
+
+    Args:
+        image: (H, W, 3) uint8.
+        matrix: (2, 3), from coordinates of the image to those of the result; both begin at the
+            corner of the first pixel.
+        size: width and height of the result.
+    """
+    # OpenCV counts from the centre of the first pixel, half a pixel inside of the corner.
+    offset = matrix[:, 2] + matrix[:, :2] @ [0.5, 0.5] - 0.5
+    centred = np.column_stack([matrix[:, :2], offset])
+    return np.asarray(cv2.warpAffine(image, centred, size, flags=cv2.INTER_LINEAR))
 
 
 def letterbox(
@@ -140,11 +152,20 @@ def letterbox(
 ) -> tuple[ImageArray, NDArray[np.float64]]:
     """Scales an RGB image so that its longer side is ``size``; keeps the aspect.
 
+    Returns the canvas of `on_canvas` and (2,) factors from image to canvas lengths, x and y.
+    """
+    return on_canvas(image, size / max(image.shape[:2]), multiple=multiple)
+
+
+def on_canvas(
+    image: ImageArray, scale: float, *, multiple: int
+) -> tuple[ImageArray, NDArray[np.float64]]:
+    """Scales an RGB image by a factor, rounded to whole pixels.
+
     The image lies in the top left corner of a black canvas whose sides are the next multiples of
     ``multiple``. Returns the canvas and (2,) factors from image to canvas lengths, x and y.
     """
     height, width = image.shape[:2]
-    scale = size / max(height, width)
     new_width, new_height = max(round(width * scale), 1), max(round(height * scale), 1)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     canvas = np.zeros(

@@ -43,6 +43,10 @@ GOOD_TURN = 15.0  # degrees
 POOR_PRESENCE, GOOD_PRESENCE = 0.5, 0.9
 OTHER_TURNS = (-75.0, 75.0)  # degrees
 
+# Points of a box whose longer side is shorter, in pixels, are too rough to tell whether another
+# look would be better, and their presence says little.
+REPEATED_SIDE = 24.0
+
 
 class FaceLandmarker:
     """Places landmarks and estimates the head's pose in given boxes.
@@ -130,6 +134,22 @@ class FaceLandmarker:
                 faces[i] = replace(face, bbox=faces[i].bbox, presence=faces[i].presence)
         return faces
 
+    def presences(
+        self, image: ImageSource, bboxes: ArrayLike, *, keypoints: ArrayLike | None = None
+    ) -> FloatArray | None:
+        """The presence (n,) of each box, by one look only; None if these weights do not tell it.
+
+        It is the quick part of `predict`, whose arguments and errors it has: a box that is far off,
+        or whose key points are wrong, may hold a face all the same.
+        """
+        pixels = load_image(image)
+        boxes = _check_boxes(bboxes)
+        angles = _upright_angles(keypoints, len(boxes))
+        if "presence" not in self._session.output_names:
+            return None
+        faces = self._look(pixels, boxes, angles) if len(boxes) else []
+        return np.array([face.presence for face in faces], dtype=np.float64)
+
     def _turn_lost(
         self, pixels: ImageArray, boxes: FloatArray, angles: list[float], faces: list[Face]
     ) -> None:
@@ -137,7 +157,9 @@ class FaceLandmarker:
         lost = [
             i
             for i, face in enumerate(faces)
-            if face.presence is not None and face.presence < POOR_PRESENCE
+            if face.presence is not None
+            and face.presence < POOR_PRESENCE
+            and (face.bbox[2:] - face.bbox[:2]).max() >= REPEATED_SIDE
         ]
         if not lost:
             return
@@ -180,6 +202,8 @@ class FaceLandmarker:
 
 def _better_crop(face: Face, angle: float) -> tuple[FloatArray, float] | None:
     """The box (4,) and angle that a face's points show, or None if the crop that it had is good."""
+    if (face.bbox[2:] - face.bbox[:2]).max() < REPEATED_SIDE:
+        return None
     points = face.to_68()
     box = points_box(points.landmarks.astype(np.float64))
     overlap = box_iou(face.bbox[None], box[None])[0, 0]

@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from asmnet._checks import mapping, probability, shown
 from asmnet.analyzer import FaceAnalyzer, check_max_faces
-from asmnet.detector import DEFAULT_MIN_SCORE
+from asmnet.detector import FaceDetector
 from asmnet.errors import ImageError, InvalidInputError
 from asmnet.guard import guarded
 from asmnet.rows import Row, arrow_schema, error_row, face_rows
 from asmnet.session import RuntimeOptions, Weights
+from asmnet.verification import DEFAULT_MIN_SCORE
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -36,7 +37,7 @@ class DetectFaces:
         self,
         *,
         landmarks: int = 68,
-        detector: Weights = "asmnet-face",
+        detector: Weights | FaceDetector = "asmnet-face",
         landmarker: Weights | None = None,
         min_score: float = DEFAULT_MIN_SCORE,
         max_faces: int | None = None,

@@ -288,3 +288,19 @@ def test_a_single_image_is_no_stream(analyzer, single):
 
 def test_a_stack_of_images_is_a_stream(analyzer, clip):
     assert counts(analyzer.detect_stream(np.stack(clip))) == COUNTS
+
+
+def test_loaded_networks_are_taken_as_they_are(photos):
+    detector = asmnet.FaceDetector(input_size=320, threads=1)
+    landmarker = asmnet.FaceLandmarker("asmnet-98", threads=1)
+    analyzer = asmnet.FaceAnalyzer(detector=detector, landmarker=landmarker)
+    (face,) = analyzer.detect(photos / "astronaut.png")
+    assert len(face.landmarks) == 98
+
+
+def test_a_higher_score_is_asked_for_and_fewer_faces_come(analyzer, photos):
+    faces = analyzer.detect(photos / "apollo11_crew.jpg", min_score=0.0)
+    scores = [face.score for face in faces]
+    assert scores == sorted(scores, reverse=True)
+    assert len(analyzer.detect(photos / "apollo11_crew.jpg", max_faces=1)) == 1
+    assert analyzer.detect(photos / "apollo11_crew.jpg", min_score=1.0) == []

@@ -3,14 +3,7 @@ import pytest
 from PIL import Image
 
 import asmnet
-from asmnet.detector import (
-    STRIDES,
-    YUNET_OUTPUTS,
-    YUNET_TO_TIGHT,
-    decode,
-    decode_yunet,
-    prepare_yunet,
-)
+from asmnet.detector import STRIDES, closer_regions, decode, tiles, unrotated
 from asmnet.errors import InvalidInputError
 
 # Where the faces of the test photos are, read off the pictures by hand: xyxy, brows to chin.
@@ -99,43 +92,80 @@ def test_decode_of_one_written_out_cell():
     assert keypoints == pytest.approx(np.tile([96, 64], (1, 5, 1)))
 
 
-def yunet_outputs(sizes):
-    """Zeros of YuNet's outputs by name: no face anywhere."""
-    widths = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
-    return {
-        f"{kind}_{stride}": np.zeros((1, (640 // stride) ** 2, width), np.float32)
-        for kind, width in widths.items()
-        for stride in sizes
-    }
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_photo_that_lies_on_its_side_or_upside_down(detector, photos, turns):
+    """Phones and scanners leave photos so; the place is that in the photo as it is."""
+    upright = np.array(Image.open(photos / "london_006_03.jpg").convert("RGB"))
+    height, width = upright.shape[:2]
+    (face,) = detector.detect(upright)
+    (found,) = detector.detect(np.ascontiguousarray(np.rot90(upright, turns)))
+    back = unrotated(found.bbox.reshape(2, 2), turns, width, height)
+    assert np.sort(back, axis=0).ravel() == pytest.approx(face.bbox, abs=4)
+    points = unrotated(found.keypoints, turns, width, height)
+    assert points == pytest.approx(face.keypoints, abs=8)
 
 
-def test_decode_of_one_written_out_cell_of_yunet():
-    outputs = yunet_outputs(STRIDES)
-    cell = 3 * 40 + 5  # row 3, column 5 at stride 16
-    outputs["cls_16"][0, cell] = 0.9
-    outputs["obj_16"][0, cell] = 1.6  # beyond 1, as rounding can give
-    outputs["bbox_16"][0, cell] = [0.5, 0.25, np.log(4), np.log(5)]
-    outputs["kps_16"][0, cell] = [0.5, -1] * 5
-    outputs["cls_8"][0, 7] = outputs["obj_8"][0, 7] = 0.49
-    boxes, scores, keypoints = decode_yunet([outputs[name] for name in YUNET_OUTPUTS], 0.5)
-    # Centre (88, 52), 64 wide, 80 high: from (56, 12); of that the part from brows to chin.
-    expected = np.array([56, 12, 56, 12]) + YUNET_TO_TIGHT * [64, 80, 64, 80]
-    assert boxes == pytest.approx(expected[None])
-    assert scores == pytest.approx([np.sqrt(0.9)])
-    assert keypoints == pytest.approx(np.tile([88, 32], (1, 5, 1)))
+def test_without_the_retry_an_image_is_taken_as_it_is(photos):
+    image = np.array(Image.open(photos / "astronaut.png").convert("RGB"))[::-1, ::-1].copy()
+    upside_down = 512 - ASTRONAUT[[2, 3, 0, 1]]
+    found = asmnet.FaceDetector(threads=1).detect(image)
+    assert iou(found[0].bbox, upside_down) > MIN_IOU
+    as_it_is = asmnet.FaceDetector(threads=1, rotated_retry=False).detect(image)
+    assert not as_it_is or as_it_is[0].score < found[0].score - 0.05
 
 
-def test_yunet_without_a_face():
-    outputs = yunet_outputs(STRIDES)
-    boxes, scores, keypoints = decode_yunet([outputs[name] for name in YUNET_OUTPUTS], 0.5)
-    assert (boxes.shape, scores.shape, keypoints.shape) == ((0, 4), (0,), (0, 5, 2))
+def test_points_of_a_turned_image_go_back():
+    image = np.zeros((4, 7), int)
+    image[1, 5] = 1
+    for turns in (1, 2, 3):
+        (row,), (column,) = np.nonzero(np.rot90(image, turns))
+        assert unrotated(np.array([column + 0.5, row + 0.5]), turns, 7, 4).tolist() == [5.5, 1.5]
 
 
-@pytest.mark.parametrize("size", [64, 320, 640])
-def test_yunet_s_input_is_bgr_planes_of_a_fixed_square(size):
-    image = np.full((50, 100, 3), (255, 128, 7), np.uint8)
-    batch, scale = prepare_yunet(image, size)
-    assert (batch.shape, batch.dtype) == ((1, 3, 640, 640), np.float32)
-    assert batch[0, :, 0, 0].tolist() == [7, 128, 255]
-    assert scale == pytest.approx(size / 100)
-    assert batch[0, 0].sum() == 7 * size * size / 2
+def test_closer_looks_are_taken_where_small_faces_may_be():
+    small = np.full((24, 40), -9, np.float32)  # of a look of 320 × 192 at a region of 640 × 384
+    region = (100, 50, 740, 434)
+    half = np.array([0.5, 0.5])
+    assert closer_regions(small, half, region) == []
+    small[10, 20] = 3
+    # The cell with three more on each side: 17 to 24, 7 to 14; a cell is 16 pixels of the image.
+    assert closer_regions(small, half, region) == [(372, 162, 484, 274)]
+    small[0, 0] = 3
+    assert sorted(closer_regions(small, half, region)) == [
+        (100, 50, 164, 114),
+        (372, 162, 484, 274),
+    ]
+    small[11, 26] = 3  # what overlaps is looked at together
+    assert (372, 162, 580, 290) in closer_regions(small, half, region)
+    small[:, ::4] = 3
+    assert closer_regions(small, half, region) == [region]
+
+
+def test_no_closer_look_at_the_black_beside_a_photo():
+    small = np.full((24, 40), -9, np.float32)
+    small[20, 20] = 3
+    assert closer_regions(small, np.array([0.5, 0.5]), (0, 0, 640, 200)) == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(3000, 2000), (640, 640), (100, 50), (641, 1200)])
+def test_tiles_cover_a_photo_and_overlap(width, height):
+    seen = np.zeros((height, width), bool)
+    regions = list(tiles(width, height))
+    for x0, y0, x1, y1 in regions:
+        assert 0 <= x0 < x1 <= width
+        assert 0 <= y0 < y1 <= height
+        assert max(x1 - x0, y1 - y0) <= 640
+        seen[y0:y1, x0:x1] = True
+    assert seen.all()
+    assert len(regions) == len(set(regions))
+
+
+def test_tiles_find_a_face_that_is_small_in_a_huge_photo(photos):
+    image = np.full((3000, 4000, 3), (90, 120, 90), np.uint8)
+    face = Image.open(photos / "astronaut.png").convert("RGB").resize((80, 80))
+    image[1900:1980, 2700:2780] = np.array(face)
+    assert asmnet.FaceDetector(threads=1).detect(image) == []
+    (found,) = asmnet.FaceDetector(threads=1, tiles=True).detect(image)
+    # The face is at 181–268, 88–179 of 512.
+    expected = np.array([2700, 1900, 2700, 1900]) + ASTRONAUT * 80 / 512
+    assert iou(found.bbox, expected) > MIN_IOU

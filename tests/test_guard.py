@@ -91,7 +91,7 @@ def test_a_wrong_option_is_no_image_s_fault(analyzer, wrong):
 
 
 def test_weights_that_fail_are_no_file_s_fault(monkeypatch):
-    def load(_):
+    def load(*_, **__):
         raise asmnet.WeightsError("x")
 
     monkeypatch.setattr(asmnet.batch.worker, "_analyzer", load)

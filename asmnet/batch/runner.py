@@ -17,12 +17,13 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-from asmnet._checks import probability
+from asmnet._checks import flag, probability
 from asmnet._version import __version__
 from asmnet.analyzer import check_landmarks, check_max_faces
 from asmnet.batch.journal import Journal, Progress
 from asmnet.batch.lock import locked
 from asmnet.batch.worker import BatchOptions, analyze, start_worker
+from asmnet.detector import check_input_size
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.pool import map_in_order
 from asmnet.rows import arrow_schema
@@ -164,6 +165,9 @@ def _check(out: Path, options: BatchOptions) -> None:
     check_landmarks(options.landmarks)
     probability(options.min_score, "min_score")
     check_max_faces(options.max_faces)
+    if options.input_size is not None:
+        check_input_size(options.input_size)
+    flag(options.tiles, "tiles")
 
 
 def _settings(options: BatchOptions) -> dict[str, Any]:

@@ -20,11 +20,12 @@ from PIL import Image
 from asmnet.align import aligned_crop
 from asmnet.analyzer import FaceAnalyzer
 from asmnet.batch.journal import Portion
-from asmnet.detector import DEFAULT_MIN_SCORE
+from asmnet.detector import FaceDetector
 from asmnet.errors import ImageDecodeError, ImageError
 from asmnet.guard import guarded
 from asmnet.image import load_image, pixel_limit
 from asmnet.rows import Row, error_row, face_rows, to_jsonl
+from asmnet.verification import DEFAULT_MIN_SCORE
 
 # Seconds that a worker goes on after SIGTERM. One that was sent to all processes of a run reaches
 # the parent as well, which ends its workers in order.
@@ -40,6 +41,7 @@ class BatchOptions:
         landmarks: 68 or 98 points.
         min_score: 0–1, faces below are left out.
         max_faces: keep only so many of the best of each photo; None keeps all.
+        input_size, tiles: see `asmnet.FaceDetector`.
         crops: folder for the aligned crops ``FILE-FACE.jpg``; None writes none.
         crops_root: FILE is the path from this folder on, or the whole path of a file outside.
         crop_size: side of the crops in pixels.
@@ -49,6 +51,8 @@ class BatchOptions:
     landmarks: int = 68
     min_score: float = DEFAULT_MIN_SCORE
     max_faces: int | None = None
+    input_size: int | None = None
+    tiles: bool = False
     crops: Path | None = None
     crops_root: Path = field(default_factory=Path)
     crop_size: int = 112
@@ -72,15 +76,17 @@ def analyze(options: BatchOptions, files: list[str]) -> Portion:
     Raises:
         OSError: the disk of the crops is full, which no file is to blame for.
     """
-    analyzer = _analyzer(options.landmarks)  # what fails here fails for every file
+    # What fails here fails for every file.
+    analyzer = _analyzer(options.landmarks, options.input_size, tiles=options.tiles)
     rows = [row for file in files for row in _file_rows(file, options, analyzer)]
     failed = sum(row["error"] is not None for row in rows)
     return Portion(files, to_jsonl(rows), len(rows) - failed, failed)
 
 
 @cache
-def _analyzer(landmarks: int) -> FaceAnalyzer:
-    return FaceAnalyzer(landmarks=landmarks, threads=1)
+def _analyzer(landmarks: int, input_size: int | None, *, tiles: bool) -> FaceAnalyzer:
+    detector = FaceDetector(input_size=input_size, tiles=tiles, threads=1)
+    return FaceAnalyzer(landmarks=landmarks, detector=detector, threads=1)
 
 
 def _file_rows(file: str, options: BatchOptions, analyzer: FaceAnalyzer) -> list[Row]:

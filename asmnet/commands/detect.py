@@ -21,6 +21,7 @@ from asmnet.commands.options import (
     add_face_options,
     add_pixels_option,
     add_threads_option,
+    detector_of,
 )
 from asmnet.commands.outputs import OutputCheck, add_overwrite_option, open_output
 from asmnet.draw import draw_faces
@@ -59,7 +60,11 @@ def run(options: argparse.Namespace) -> int:
     except (InvalidInputError, OSError) as error:
         complain(str(error))
         return EXIT_USAGE
-    analyzer = FaceAnalyzer(landmarks=options.landmarks, threads=options.threads)
+    analyzer = FaceAnalyzer(
+        landmarks=options.landmarks,
+        detector=detector_of(options, options.threads),
+        threads=options.threads,
+    )
     results: list[dict[str, Any]] = []
     failures: list[str] = []
     table = _Table(options)

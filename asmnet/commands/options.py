@@ -7,7 +7,9 @@ import argparse
 from PIL import Image
 
 from asmnet.analyzer import LANDMARK_COUNTS
-from asmnet.detector import DEFAULT_MIN_SCORE
+from asmnet.detector import DEFAULT_SIDE, FaceDetector, check_input_size
+from asmnet.errors import InvalidInputError
+from asmnet.verification import DEFAULT_MIN_SCORE
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 # What shells report of a program that a closed pipe ended.
@@ -30,6 +32,19 @@ def positive(text: str) -> int:
     return value
 
 
+def input_size(text: str) -> int:
+    """A multiple of 32 pixels."""
+    try:
+        return check_input_size(int(text))
+    except InvalidInputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def detector_of(options: argparse.Namespace, threads: int | None) -> FaceDetector:
+    """The detector of ``--input-size`` and ``--tiles``."""
+    return FaceDetector(input_size=options.input_size, tiles=options.tiles, threads=threads)
+
+
 def add_face_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options that decide which faces of a photo are returned, and with which points."""
     parser.add_argument(
@@ -42,6 +57,15 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-faces", type=positive, metavar="N", help="keep the N best faces of each photo"
     )
+    parser.add_argument(
+        "--input-size", type=input_size, metavar="PX",
+        help="longer side of the closest look for small faces, a multiple of 32: 320 is the "
+        f"quickest ({DEFAULT_SIDE}; videos 640)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--tiles", action="store_true",
+        help="also look at all of the photo at full size, for small faces in huge photos",
+    )  # fmt: skip
 
 
 def add_pixels_option(parser: argparse.ArgumentParser) -> None:

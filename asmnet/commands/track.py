@@ -22,6 +22,7 @@ from asmnet.commands.options import (
     EXIT_USAGE,
     add_face_options,
     add_threads_option,
+    detector_of,
     positive,
 )
 from asmnet.commands.outputs import OutputCheck, add_overwrite_option, open_output
@@ -123,12 +124,14 @@ def _run(options: argparse.Namespace, progress: _Progress) -> None:
         outputs.check("--out", options.out)
     if options.json not in (None, "-"):
         outputs.check("--json", Path(options.json))
+    plain = options.input_size is None and not options.tiles
     tracker = FaceTracker(
         landmarks=options.landmarks,
         min_score=options.min_score,
         max_faces=options.max_faces,
         smoothing=None if options.no_smoothing else Smoothing(),
         detect_every=options.detect_every,
+        detector="asmnet-face" if plain else detector_of(options, options.threads),
         threads=options.threads,
     )
     with ExitStack() as files:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from asmnet.analyzer import FaceAnalyzer
 from asmnet.datasets.formats import read_300w_test
 from asmnet.detector import FaceDetector
 from asmnet.errors import InvalidInputError
-from asmnet.evaluation.detector import detector_tables
+from asmnet.evaluation.detector import crowd_sheet, detector_tables
 from asmnet.evaluation.landmarks import (
     SETS,
     WORST,
@@ -80,7 +81,13 @@ def run(options: argparse.Namespace) -> int:
     if options.sheet is not None:
         detector = FaceDetector(name) if options.what == "detector" else FaceDetector()
         landmarker = FaceLandmarker() if options.what == "detector" else FaceLandmarker(name)
-        write_picture(options.sheet, contact_sheet(options.data, detector, landmarker))
+        picture = None
+        if options.what == "detector":
+            analyzer = FaceAnalyzer(detector=detector, landmarker=landmarker)
+            picture = crowd_sheet(analyzer.detect, options.data)
+        if picture is None:
+            picture = contact_sheet(options.data, detector, landmarker)
+        write_picture(options.sheet, picture)
     if options.update_manifest:
         extra = f" --weights {options.weights}" if options.weights is not None else ""
         extra += f" --set {options.set}" if options.set is not None else ""

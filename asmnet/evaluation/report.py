@@ -10,12 +10,15 @@ import cv2
 import numpy as np
 
 from asmnet.draw import draw_faces
-from asmnet.geometry import FloatArray, points_box
-from asmnet.image import ImageArray
+from asmnet.evaluation.boxes import REFERENCE_SIDE, PhotoBoxes
+from asmnet.geometry import FloatArray, box_iou, points_box
+from asmnet.image import ImageArray, letterbox, warp
 from asmnet.schemes import LandmarkScheme
 from asmnet.types import Face
 
 LABEL = (255, 60, 60)  # RGB, of labelled points
+# RGB of boxes that a detector found, missed, and drew where nobody is.
+FOUND, MISSED, FALSE = (60, 220, 60), (255, 60, 60), (255, 230, 40)
 TILE, COLUMNS = 300, 6
 
 
@@ -113,7 +116,7 @@ def face_tile(
     scale = TILE / (2 * half)
     offset = TILE / 2 - scale * centre
     matrix = np.array([[scale, 0, offset[0]], [0, scale, offset[1]]])
-    tile = np.asarray(cv2.warpAffine(draw_faces(image, faces), matrix, (TILE, TILE)), np.uint8)
+    tile = warp(draw_faces(image, faces), matrix, (TILE, TILE))
     bits = 4  # OpenCV takes sixteenths of a pixel, counted from the first pixel's centre
     for x, y in () if truth is None else scale * truth + offset - 0.5:
         at = (round(float(x) * 2**bits), round(float(y) * 2**bits))
@@ -124,11 +127,31 @@ def face_tile(
     return tile
 
 
-def sheet(tiles: list[ImageArray]) -> ImageArray:
-    """Tiles side by side, six in a row; black where the last row has no more."""
-    blank = [np.zeros((TILE, TILE, 3), np.uint8)] * (-len(tiles) % COLUMNS)
-    tiles = [*tiles, *blank]
-    return np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
+def photo_tile(image: ImageArray, photo: PhotoBoxes, hits: FloatArray) -> ImageArray:
+    """(640, 640, 3) RGB: a whole photo with what was found, missed (red) and is false (yellow).
+
+    Args:
+        image: RGB.
+        photo: boxes in its pixels.
+        hits: (n,) of `face_scores`: finite where a face was found.
+    """
+    tile, scale = letterbox(image, REFERENCE_SIDE, multiple=REFERENCE_SIDE)
+    on_face = box_iou(photo.found, photo.faces).max(axis=1, initial=0) > 0
+    drawn = [
+        (FOUND, photo.found[on_face]),
+        (FALSE, photo.found[~on_face]),
+        (MISSED, photo.faces[~np.isfinite(hits)]),
+    ]
+    for colour, boxes in drawn:
+        for x0, y0, x1, y1 in (boxes * np.tile(scale, 2)).round().astype(int).tolist():
+            cv2.rectangle(tile, (x0, y0), (x1, y1), colour, 1)
+    return tile
+
+
+def sheet(tiles: list[ImageArray], columns: int = COLUMNS) -> ImageArray:
+    """Tiles of one size side by side; black where the last row has no more."""
+    tiles = tiles + [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    return np.vstack([np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)])
 
 
 def write_picture(path: Path, image: ImageArray) -> None:

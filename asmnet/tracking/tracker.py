@@ -19,6 +19,12 @@ from asmnet.session import RuntimeOptions, Weights, check_runtime
 from asmnet.tracking.one_euro import PointsFilter, RotationFilter, Smoothing, smoothing_factor
 from asmnet.tracking.shots import Scenes
 from asmnet.types import Face, HeadPose
+from asmnet.verification import (
+    CANDIDATE_SCORE,
+    DEFAULT_MIN_SCORE,
+    face_probability,
+    verified,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -26,6 +32,10 @@ if TYPE_CHECKING:
 # Presence that a new face needs, and that a followed one needs: a gap between the two, so that a
 # face near the edge does not come and go.
 NEW_PRESENCE, MIN_PRESENCE = 0.5, 0.3
+# Pixels: of smaller faces less presence is asked for, and a run of the detector must confirm them.
+FULL_PRESENCE_SIDE = 28.0
+# The detector's closest look: videos are to be quick, and show their faces more than once.
+INPUT_SIZE = 640
 # A detection is of the face that is followed there from this overlap on.
 SAME_FACE_IOU = 0.3
 # Points that overlap less than 1 minus this where they were expected have jumped elsewhere.
@@ -67,7 +77,7 @@ class FaceTracker:
         *,
         landmarks: int = 68,
         max_faces: int | None = None,
-        min_score: float | None = None,
+        min_score: float = DEFAULT_MIN_SCORE,
         smoothing: Smoothing | None = Smoothing(),  # noqa: B008  frozen
         detect_every: int = 30,
         keep_lost: float = 3.0,
@@ -80,13 +90,14 @@ class FaceTracker:
         Args:
             landmarks: 68 or 98 points; chooses the landmarker "asmnet-68" or "asmnet-98".
             max_faces: follow only so many at a time, the best first; None follows all.
-            min_score: 0–1, detections below do not begin a face; None is the detector's own.
+            min_score: 0–1, faces of a lower score do not begin to be followed.
             smoothing: of points and rotation over time; None returns what the network says.
             detect_every: frames from one run of the detector to the next while all faces are
                 followed. Higher costs less; a face that enters is found up to so many later.
             keep_lost: seconds for which a lost face is looked for and keeps its number.
             detector: name, ``hf://`` reference or path of the detector's weights, or a loaded
-                detector, for example one that other trackers use as well.
+                detector, for example one that other trackers use as well, or that looks closer than
+                the tracker's own, which has ``input_size=640`` and no ``rotated_retry``.
             landmarker: the same of the landmarker, instead of ``landmarks``.
             **runtime: of networks that are loaded here: threads, providers, session_options,
                 download, see `asmnet.RuntimeOptions`.
@@ -98,12 +109,12 @@ class FaceTracker:
         check_runtime(**runtime)  # even where both networks are loaded already
         landmarks = check_landmarks(landmarks)
         self._max_faces = check_max_faces(max_faces)
-        self._min_score = None if min_score is None else probability(min_score, "min_score")
+        self._min_score = probability(min_score, "min_score")
         self._smoothing = None if smoothing is None else instance(smoothing, "smoothing", Smoothing)
         self._detect_every = positive_int(detect_every, "detect_every")
         self._keep_lost = number(keep_lost, "keep_lost", "seconds from 0 on", least=0)
         if not isinstance(detector, FaceDetector):
-            detector = FaceDetector(detector, **runtime)
+            detector = FaceDetector(detector, input_size=INPUT_SIZE, rotated_retry=False, **runtime)
         if not isinstance(landmarker, FaceLandmarker):
             landmarker = FaceLandmarker(
                 f"asmnet-{landmarks}" if landmarker is None else landmarker, **runtime
@@ -191,28 +202,31 @@ class FaceTracker:
 
     def _detect(self, pixels: ImageArray) -> None:
         """Confirms faces that are followed, finds lost ones again, begins new ones."""
-        found = self._detector.detect(pixels, min_score=self._min_score)
+        found = self._detector.detect(pixels, min_score=CANDIDATE_SCORE)
         followed = _boxes([track.face for track in self._followed])
         confirmed = match_greedily(
             box_iou(followed, _stack([d.bbox for d in found])), SAME_FACE_IOU
         )
         for i, j in confirmed.items():
-            self._followed[i].score = found[j].score
+            self._followed[i].confirm(found[j].score)
         self._lose(
             [
                 track
                 for i, track in enumerate(self._followed)
-                if track.face.presence is None and i not in confirmed
+                if i not in confirmed and not _tells_presence(track.face)
             ]
         )
         found = [d for j, d in enumerate(found) if j not in confirmed.values()]
-        faces = self._predict(pixels, [d.bbox for d in found], [d.keypoints for d in found])
+        faces = [
+            replace(face, bbox=points_box(face.landmarks))
+            for face in verified(found, self._landmarker, pixels, self._min_score)
+        ]
         # A detection beside a followed face may turn out to be the same one.
         taken = box_iou(_boxes(faces), _boxes([track.face for track in self._followed]))
         self._begin(
             [
-                replace(face, score=detection.score)
-                for face, detection, overlaps in zip(faces, found, taken, strict=True)
+                face
+                for face, overlaps in zip(faces, taken, strict=True)
                 if _is_there(face, pixels, NEW_PRESENCE) and not (overlaps > COLLAPSED_IOU).any()
             ]
         )
@@ -276,6 +290,14 @@ class _Track:
         self.velocity += smoothing_factor(VELOCITY_CUTOFF, step) * (velocity - self.velocity)
         self.face, self.seen = face, time
 
+    def confirm(self, score: float) -> None:
+        """Takes the score of a detection where the face is followed."""
+        presence = self.face.presence
+        if presence is not None:
+            side = np.array([_size(self.face)])
+            score = face_probability(np.array([score]), np.array([presence]), side).item()
+        self.score = score
+
     def _smoothed(self, face: Face, step: float) -> Face:
         points, pose = face.landmarks, face.pose
         if self._points is not None and self._rotation is not None:
@@ -311,11 +333,22 @@ class _Track:
 
 
 def _is_there(face: Face, pixels: ImageArray, min_presence: float) -> bool:
-    """Whether a face is where its points are: inside of the frame, large enough, and present."""
+    """Whether a face is where its points are: inside of the frame, large enough, and present.
+
+    Of small faces less presence is asked for, as there is less to see of them.
+    """
     height, width = pixels.shape[:2]
     x, y = _centre(face)
-    inside = 0 <= x <= width and 0 <= y <= height and _size(face) >= MIN_SIDE
-    return bool(inside and (face.presence is None or face.presence >= min_presence))
+    size = _size(face)
+    if not (0 <= x <= width and 0 <= y <= height and size >= MIN_SIDE):
+        return False
+    wanted = min_presence * min(size / FULL_PRESENCE_SIDE, 1.0) ** 2
+    return face.presence is None or face.presence >= wanted
+
+
+def _tells_presence(face: Face) -> bool:
+    """Whether its presence alone would show that a face is lost; else the detector must say so."""
+    return face.presence is not None and _size(face) >= FULL_PRESENCE_SIDE
 
 
 def _boxes(faces: list[Face]) -> FloatArray:

@@ -286,8 +286,8 @@ def test_other_files_or_options_are_not_mixed(unfinished):
     for changed in (files[1:], files[:2], []):
         with pytest.raises(InvalidInputError, match="list of files changed"):
             next(run_batch(changed, out, BatchOptions(), resume=True))
-    with pytest.raises(InvalidInputError, match=r"options changed: min_score \S+ -> 0\.7"):
-        next(run_batch(files, out, BatchOptions(min_score=0.7), resume=True))
+    with pytest.raises(InvalidInputError, match=r"options changed: min_score \S+ -> 0\.6"):
+        next(run_batch(files, out, BatchOptions(min_score=0.6), resume=True))
     with pytest.raises(InvalidInputError, match="max_faces None -> 1"):
         next(run_batch(files, out, BatchOptions(max_faces=1), resume=True))
     assert Path(f"{out}.partial").read_bytes() == journal

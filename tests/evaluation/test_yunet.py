@@ -6,8 +6,8 @@ import pytest
 onnx = pytest.importorskip("onnx")
 
 from asmnet import FaceDetector  # noqa: E402
-from asmnet.detector import STRIDES, YUNET_OUTPUTS, YUNET_TO_TIGHT  # noqa: E402
 from asmnet.errors import InvalidInputError, WeightsError  # noqa: E402
+from asmnet.yunet import OUTPUTS, STRIDES, TO_TIGHT  # noqa: E402
 
 WIDTHS = {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}
 
@@ -30,13 +30,13 @@ def network(side=640):
             onnx.helper.make_node(
                 "Constant", [], [name], value=onnx.numpy_helper.from_array(values[name])
             )
-            for name in YUNET_OUTPUTS
+            for name in OUTPUTS
         ],
         "yunet",
         [onnx.helper.make_tensor_value_info("input", tensor, [1, 3, side, side])],
         [
             onnx.helper.make_tensor_value_info(name, tensor, list(values[name].shape))
-            for name in YUNET_OUTPUTS
+            for name in OUTPUTS
         ],
     )
     opset = [onnx.helper.make_opsetid("", 17)]
@@ -53,7 +53,7 @@ def path(tmp_path):
 def test_a_file_with_yunet_s_outputs_is_used_as_yunet(path, size, scale):
     detector = FaceDetector(path, input_size=size, threads=1)
     (face,) = detector.detect(np.zeros((640, 480, 3), np.uint8))
-    expected = np.array([56, 12, 56, 12]) + YUNET_TO_TIGHT * [64, 80, 64, 80]
+    expected = np.array([56, 12, 56, 12]) + TO_TIGHT * [64, 80, 64, 80]
     assert face.bbox == pytest.approx(scale * expected)
     assert face.score == pytest.approx(0.9)
     keypoints = (np.array([5, 3]) + np.arange(10).reshape(5, 2) / 10) * 16
