@@ -48,7 +48,7 @@ class FaceAnalyzer:
         Args:
             landmarks: 68 or 98 points; chooses the landmarker "asmnet-68" or "asmnet-98".
             detector: name, ``hf://`` reference or path of the detector's weights, or a loaded
-                detector, for example ``FaceDetector(input_size=1280)`` for smaller faces.
+                detector, for example ``FaceDetector(input_size=2560)`` for smaller faces.
             landmarker: the same of the landmarker, instead of ``landmarks``.
             **runtime: of networks that are loaded here: threads, providers, session_options,
                 download, see `asmnet.RuntimeOptions`.

@@ -315,7 +315,7 @@ def decode(maps: Sequence[NDArray[np.float32]], min_score: float) -> Candidates:
         boxes (k, 4) xyxy, scores (k,), key points (k, 5, 2).
     """
     boxes, scores, keypoints = [], [], []
-    for stride, output in zip(STRIDES, maps[:3], strict=True):
+    for stride, output in zip(STRIDES, maps[: len(STRIDES)], strict=True):
         score = 1 / (1 + np.exp(-output[0, 0].astype(np.float64)))
         rows, columns = np.nonzero(score >= min_score)
         raw = output[0, :, rows, columns].astype(np.float64)
