@@ -158,7 +158,8 @@ class DetectorConfig:
         scenes: what is seen.
         width: of the network; "wide" takes 1.6 times as long as "narrow".
         size: side of the training scenes in pixels, a multiple of 32.
-        mine_negatives: show patches of photos without faces that the start run took for faces.
+        mine: show more of what the start run got wrong: patches that it took for faces, and faces
+            that it missed.
         score_floor: a face's score is trained towards this plus the rest times its box's IoU.
         validate_every: epochs between two validations.
         start: folder of the run whose weights training begins with.
@@ -168,7 +169,7 @@ class DetectorConfig:
     scenes: SceneOptions = SceneOptions()
     width: Literal["narrow", "wide"] = "narrow"
     size: int = 320
-    mine_negatives: bool = False
+    mine: bool = False
     score_floor: float = 0.6
     validate_every: int = 1
     start: str | None = None

@@ -46,7 +46,7 @@ workers = 0
 bfloat16 = true
 """
 CONFIGS = {
-    "tiny-face": 'task = "detection"\nsize = 64\nscore_floor = 0.5\nmine_negatives = true\n'
+    "tiny-face": 'task = "detection"\nsize = 64\nscore_floor = 0.5\nmine = true\n'
     "validate_every = 1\n[scenes]\nturned_share = 0.5\nlargest_turn = 60.0\n",
     "tiny-68": 'task = "landmarks"\ndetector = "asmnet-face"\nsize = 64\ncrop_margin = 1.25\n'
     "kept_variance = 0.9\ndropout = 0.1\nlate_epoch = 1\nhardness = 1.0\nlate_hardness = 0.5\n"

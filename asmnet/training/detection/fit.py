@@ -12,22 +12,25 @@ from tqdm import tqdm
 from asmnet.datasets.detection import DetectionPhoto, read_crowds
 from asmnet.evaluation.boxes import REFERENCE_SIDE, recalls, score_for_false
 from asmnet.evaluation.detector import compared
-from asmnet.geometry import FloatArray, non_maximum_suppression
+from asmnet.geometry import FloatArray, box_iou, non_maximum_suppression
 from asmnet.image import ImageArray, letterbox, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.training.config import DetectorConfig
 from asmnet.training.detection.loss import Batch, decode, detection_loss, flatten
-from asmnet.training.detection.scenes import Material, SceneDataset, pyramid
+from asmnet.training.detection.scenes import PHOTO_SETS, Material, Photo, SceneDataset, pyramid
 from asmnet.training.detection.targets import cells
-from asmnet.training.loop import fit, images_to_input, load_average
+from asmnet.training.loop import average_weights, fit, images_to_input
 from asmnet.training.nets.blocks import initialise
 from asmnet.training.nets.build import network
+from asmnet.training.nets.face_detector import FaceDetectorNet, load_narrower
 
 NMS_IOU = 0.4
 # The network that betters teachers' boxes.
 LABELLER = "asmnet-68"
 # Recall is told at the score at which so many boxes a photo are false.
 FALSE_A_PHOTO = 0.15
+# A face is missed that has no box of this score, if it is so large when the photo is 640 wide.
+MISSED_SCORE, MISSED_SIDE = 0.7, 14.0
 
 
 def fit_detector(config: DetectorConfig, data: Path, folder: Path, *, resume: bool) -> nn.Module:
@@ -38,15 +41,17 @@ def fit_detector(config: DetectorConfig, data: Path, folder: Path, *, resume: bo
     schedule = config.schedule
     torch.manual_seed(schedule.seed)
     model = network(config)
+    assert isinstance(model, FaceDetectorNet)
     initialise(model)
     if config.start is not None:
-        model = load_average(model, Path(config.start))
+        load_narrower(model, average_weights(Path(config.start)))
     material = Material.load(data, FaceLandmarker(LABELLER, threads=1))
     dataset = SceneDataset(
         material, config.scenes, size=config.size, length=schedule.samples, seed=schedule.seed
     )
-    if config.mine_negatives:
+    if config.mine:
         material.hard = mine_negatives(model.eval(), material)
+        material.missed = mine_missed(model, material)
     validation = read_crowds(data, "val")
     pictures = [load_image(photo.image) for photo in validation]
 
@@ -123,3 +128,16 @@ def mine_negatives(model: nn.Module, material: Material) -> list[list[ImageArray
                 if min(patch.shape[:2]) >= 8:
                     patches.append(pyramid(patch))
     return patches
+
+
+def mine_missed(model: nn.Module, material: Material) -> list[tuple[Photo, int]]:
+    """The faces of whole photos that the model misses where they are large enough to be found."""
+    missed = []
+    photos = [p for name in PHOTO_SETS for p in material.photos.get(name, [])]
+    for photo in tqdm(photos, desc="mining missed faces"):
+        image, boxes = photo.levels[0], photo.boxes()
+        sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) * REFERENCE_SIDE / max(image.shape[:2])
+        found, scores = find(model, image, REFERENCE_SIDE, MISSED_SCORE)
+        overlap = box_iou(boxes, found[scores >= MISSED_SCORE]).max(axis=1, initial=0)
+        missed += [(photo, i) for i in np.flatnonzero((overlap < 0.3) & (sides >= MISSED_SIDE))]
+    return missed

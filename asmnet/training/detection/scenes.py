@@ -59,6 +59,8 @@ SINGLE_SETS = {
     "open": 0.1,
     "fgnet": 0.05,
 }
+# Of the whole photos, those that show a face which an earlier detector missed.
+MISSED_SHARE = 0.3
 HEAD_SETS = {"utkface": 0.4, "300w": 0.2, "open": 0.2, "300w_lp_ibug": 0.1, "fgnet": 0.1}
 
 
@@ -206,11 +208,19 @@ def visible_part(box: FloatArray, region: FloatArray) -> float:
 
 @dataclass(eq=False)
 class Material:
-    """The photos that scenes are made of, by set."""
+    """What scenes are made of.
+
+    Attributes:
+        photos: with faces, by set.
+        negatives: photos without a face, each halved again and again.
+        hard: patches that an earlier detector took for faces, the same.
+        missed: photos with the number of a face that an earlier detector missed.
+    """
 
     photos: dict[str, list[Photo]] = field(default_factory=dict)
     negatives: list[list[ImageArray]] = field(default_factory=list)
     hard: list[list[ImageArray]] = field(default_factory=list)
+    missed: list[tuple[Photo, int]] = field(default_factory=list)
 
     @classmethod
     def load(cls, root: Path, landmarker: FaceLandmarker) -> Material:
@@ -314,9 +324,15 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
     def _photo(self, canvas: ImageArray, labels: _Labels, rng: np.random.Generator) -> None:
         """A whole photo, so that one of its faces has a random size at a random place."""
         options, size = self.options, self.size
-        photo = self.material.choose(PHOTO_SETS, rng)
-        boxes = photo.boxes()
-        box = boxes[rng.integers(len(boxes))]
+        missed = self.material.missed
+        if missed and rng.random() < MISSED_SHARE:
+            photo, index = missed[rng.integers(len(missed))]
+            boxes = photo.boxes()
+        else:
+            photo = self.material.choose(PHOTO_SETS, rng)
+            boxes = photo.boxes()
+            index = rng.integers(len(boxes))
+        box = boxes[index]
         side = (box[2:] - box[:2]).max()
         wanted = np.exp(rng.uniform(np.log(options.smallest), np.log(0.4 * size)))
         # Enlarged too much, pixels show; shrunk too much, the photo is a stamp.

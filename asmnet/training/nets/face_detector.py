@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -103,3 +104,23 @@ class FaceDetectorNet(nn.Module):
         maps = [smooth(x) for smooth, x in zip(self.smooth, (bottom, middle, top), strict=True)]
         outputs = [head(x) for head, x in zip(self.head, maps, strict=True)]
         return (*outputs, self.small_faces(maps[0]))
+
+
+@torch.no_grad()
+def load_narrower(model: FaceDetectorNet, weights: dict[str, Tensor]) -> None:
+    """Gives a network, new so far, the weights of the same or a narrower one; it sees the same.
+
+    The channels that are more feed nothing to those that were there, and a block that is more adds
+    nothing to its shortcut, until training lets them (Net2Net, Chen et al. 2016).
+    """
+    for name, own in model.state_dict().items():
+        given = weights.get(name)
+        if given is None:
+            if "pointwise.1" in name and name.endswith(("weight", "bias")):
+                own.zero_()
+        elif given.shape == own.shape:
+            own.copy_(given)
+        else:
+            if given.dim() == 4:
+                own[: given.shape[0], given.shape[1] :] = 0
+            own[tuple(slice(n) for n in given.shape)] = given
