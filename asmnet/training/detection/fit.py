@@ -139,5 +139,6 @@ def mine_missed(model: nn.Module, material: Material) -> list[tuple[Photo, int]]
         sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1) * REFERENCE_SIDE / max(image.shape[:2])
         found, scores = find(model, image, REFERENCE_SIDE, MISSED_SCORE)
         overlap = box_iou(boxes, found[scores >= MISSED_SCORE]).max(axis=1, initial=0)
-        missed += [(photo, i) for i in np.flatnonzero((overlap < 0.3) & (sides >= MISSED_SIDE))]
+        at = np.flatnonzero((overlap < 0.3) & (sides >= MISSED_SIDE))
+        missed += [(photo, int(i)) for i in at]
     return missed

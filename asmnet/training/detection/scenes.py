@@ -331,7 +331,7 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
         else:
             photo = self.material.choose(PHOTO_SETS, rng)
             boxes = photo.boxes()
-            index = rng.integers(len(boxes))
+            index = int(rng.integers(len(boxes)))
         box = boxes[index]
         side = (box[2:] - box[:2]).max()
         wanted = np.exp(rng.uniform(np.log(options.smallest), np.log(0.4 * size)))
