@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, overload
 
@@ -13,20 +14,22 @@ from PIL import Image
 
 from asmnet._checks import iterable, one_of, path_name, positive_int, probability
 from asmnet.cpus import cpu_count
-from asmnet.detector import FaceDetector
+from asmnet.detector import DEFAULT_MIN_SCORE, FaceDetector
 from asmnet.errors import ImageError, InvalidInputError
+from asmnet.geometry import non_maximum_suppression, points_box
 from asmnet.guard import guarded, without_frames
-from asmnet.image import ChannelOrder, ImageSource, check_channel_order, load_image
+from asmnet.image import ChannelOrder, ImageArray, ImageSource, check_channel_order, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.pool import map_in_order
 from asmnet.session import RuntimeOptions, Weights, check_runtime
-from asmnet.types import Face
-from asmnet.verification import CANDIDATE_SCORE, DEFAULT_MIN_SCORE, verified
+from asmnet.types import Detection, Face
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 LANDMARK_COUNTS = (68, 98)
+# Faces whose points' boxes overlap more are one face.
+SAME_FACE_IOU = 0.5
 
 
 class FaceAnalyzer:
@@ -77,8 +80,6 @@ class FaceAnalyzer:
     ) -> list[Face]:
         """The faces of one image, best score first; an empty list where there are none.
 
-        Both networks decide together what is a face: ``Face.score`` is the chance that it is one.
-
         Args:
             image: see `asmnet.image.load_image`.
             channel_order: of an array's colours, "rgb" or "bgr".
@@ -92,10 +93,8 @@ class FaceAnalyzer:
         min_score = probability(min_score, "min_score")
         max_faces = check_max_faces(max_faces)
         pixels = load_image(image, channel_order=channel_order)
-        found = self._detector.detect(pixels, min_score=CANDIDATE_SCORE)
-        if max_faces is not None:  # a second opinion may change the order, but not by much
-            found = found[: 2 * max_faces + 4]
-        return verified(found, self._landmarker, pixels, min_score)[:max_faces]
+        found = self._detector.detect(pixels, min_score=min_score)[:max_faces]
+        return with_landmarks(found, self._landmarker, pixels)
 
     @overload
     def detect_stream(
@@ -206,6 +205,21 @@ class FaceAnalyzer:
                 max_faces=max_faces,
             )
         )
+
+
+def with_landmarks(
+    found: Sequence[Detection], landmarker: FaceLandmarker, pixels: ImageArray
+) -> list[Face]:
+    """The detections with landmarks, best score first.
+
+    Where two of them have the same points, as boxes on two parts of one face may, the better stays.
+    """
+    boxes = np.array([d.bbox for d in found]).reshape(-1, 4)
+    keypoints = np.array([d.keypoints for d in found]).reshape(-1, 5, 2)
+    faces = landmarker.predict(pixels, boxes, keypoints=keypoints)
+    places = np.array([points_box(face.landmarks) for face in faces]).reshape(-1, 4)
+    kept = non_maximum_suppression(places, np.array([d.score for d in found]), SAME_FACE_IOU)
+    return [replace(faces[i], score=found[i].score) for i in kept]
 
 
 def _name(image: object) -> str:

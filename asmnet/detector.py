@@ -6,12 +6,10 @@ that are too small to tell, and only there it looks closer, at twice the resolut
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,8 +18,10 @@ from asmnet._checks import flag, probability, whole_number
 from asmnet.errors import InvalidInputError, WeightsError
 from asmnet.geometry import Candidates, FloatArray, non_maximum_suppression
 from asmnet.image import ChannelOrder, ImageArray, ImageSource, load_image, on_canvas
+from asmnet.regions import Region, closer_regions, tiles
 from asmnet.session import OnnxSession, RuntimeOptions, Weights
 from asmnet.types import Detection
+from asmnet.verifier import FaceVerifier, face_probability, longer_sides
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 STRIDES = (8, 16, 32)
 NMS_IOU = 0.4
 MAX_INPUT_SIZE = 16384  # pixels; more does not fit into memories
-DEFAULT_MIN_SCORE = 0.75
+DEFAULT_MIN_SCORE = 0.6
 """Faces below this score are left out; chosen on validation photos (docs/accuracy.md)."""
+
+CANDIDATE_SCORE = 0.5
+"""The detector's score from which on the verifier takes a close look at a place."""
 
 FIRST_SIDE = 320
 """The photo's longer side in the first look at it, in pixels."""
@@ -39,24 +42,20 @@ DEFAULT_SIDE = 1280
 
 # A look shows the photo at most so many times as large as it is: more pixels show nothing new.
 MAX_ENLARGEMENT = 2
-# A cell of the map of small faces from which on a closer look is taken, and how many cells around
-# it are looked at: a face of the largest size that the map tells of is then seen whole.
-CLOSER_SCORE = 0.3
-CLOSER_CELLS = 3
-# Where closer looks would see more of what was looked at than this, one sees all of it.
-WHOLE_PART = 0.7
 # A box that ends so near the border of what was looked at, in pixels of that look, is cut off.
 CUT_EDGE = 2.0
+# Up to this side of a face its box is the verifier's; of larger ones, in proportion, the mean of
+# the detector's and the verifier's, which has this part at least. Chosen on validation photos.
+VERIFIED_SIDE, LEAST_SHARE = 28.0, 0.25
 # Sides of tiles at full resolution, and how far they overlap: the largest face is found whole in
 # one of them or in a look at less resolution.
 TILE_SIDE, TILE_OVERLAP = 640, 96
 
-# So high a score has only an upright face. Those on their side are found as well, with wrong key
-# points and lower scores: a turned image must show a face that is surer by the second number,
-# and has at least the third.
-SURE_SCORE, SURER, TURNED_SCORE = 0.93, 0.02, 0.88
-
-Region = tuple[int, int, int, int]
+# Faces on their side are found as well, with rougher boxes, worse key points and lower scores. The
+# image is taken to be upright where one face, or several of at least the second score together, are
+# so sure; else a turned image must show a surer face, of at least the third score, among candidates
+# of the fourth.
+SURE_SCORE, GOOD_SCORE, TURNED_SCORE, TURNED_CANDIDATE = 0.99, 0.85, 0.7, 0.5
 
 
 class FaceDetector:
@@ -72,6 +71,7 @@ class FaceDetector:
         input_size: int | None = None,
         tiles: bool = False,
         rotated_retry: bool = True,
+        verifier: Weights | None = "asmnet-face-verifier",
         min_score: float = DEFAULT_MIN_SCORE,
         **runtime: Unpack[RuntimeOptions],
     ) -> None:
@@ -88,6 +88,8 @@ class FaceDetector:
                 in huge photos. Costs about as much as one look at 640 for each tile of 640 pixels.
             rotated_retry: where no face is sure, look at the image turned by quarters too, as
                 phones and scanners leave it: three more small looks.
+            verifier: the network that looks closely at each place that was found, also a name or a
+                path; None trusts the detector alone. YuNet is always trusted.
             min_score: 0–1, faces below are not returned.
             **runtime: threads, providers, session_options, download: see `asmnet.RuntimeOptions`.
 
@@ -109,6 +111,9 @@ class FaceDetector:
         self._tiles = flag(tiles, "tiles")
         self._rotated_retry = flag(rotated_retry, "rotated_retry")
         self._min_score = probability(min_score, "min_score")
+        self._verifier: FaceVerifier | None = None
+        if verifier is not None and self._format is _ASMNET:
+            self._verifier = FaceVerifier(verifier, **runtime)
 
     def detect(
         self,
@@ -133,22 +138,59 @@ class FaceDetector:
         found = self._find(pixels, threshold)
         if self._rotated_retry:
             surest = found[1].max(initial=0)
-            if surest < SURE_SCORE and (turns := self._best_turns(pixels, surest)):
+            upright = 1 - np.prod(1 - found[1][found[1] >= GOOD_SCORE])
+            if upright < SURE_SCORE and (turns := self._best_turns(pixels, surest)):
                 found = self._find_turned(pixels, turns, threshold)
-        boxes, scores, keypoints = found
-        return [
-            Detection(box, float(score), points)
-            for box, score, points in zip(
-                boxes.astype(np.float32), scores, keypoints.astype(np.float32), strict=True
-            )
-        ]
+        return _detections(found)
+
+    @property
+    def first_side(self) -> int:
+        """The image's longer side in the first look at it, in pixels."""
+        return min(self._format.first_side, self._input_size)
+
+    def closest_side(self, pixels: ImageArray) -> int:
+        """The longer side of an image (H, W, 3) in the closest look at it, in pixels."""
+        return min(self._input_size, MAX_ENLARGEMENT * int(max(pixels.shape[:2])))
+
+    def look(
+        self, pixels: ImageArray, region: Region, side: int, min_score: float
+    ) -> tuple[list[Detection], list[Region]]:
+        """One of the looks that `detect` takes, at a part of an image: for searches in many steps.
+
+        Args:
+            pixels: (H, W, 3) RGB.
+            region: left, top, right, bottom.
+            side: longer side that the whole image has at the scale of the look.
+            min_score: 0–1, faces below are not returned.
+
+        Returns:
+            The faces, best score first, and the regions that are worth a closer look.
+        """
+        threshold = min_score if self._verifier is None else CANDIDATE_SCORE
+        look = self._look(pixels, region, side / max(pixels.shape[:2]), threshold)
+        found = self._verified(pixels, _suppressed([look.faces]), min_score)
+        return _detections(found), look.closer
+
+    def verify(self, pixels: ImageArray, boxes: FloatArray) -> Candidates:
+        """The verifier's look at boxes, see `asmnet.verifier.FaceVerifier.look`.
+
+        Without a verifier the scores are 0: nobody says that there are faces.
+        """
+        if self._verifier is None:
+            return boxes, np.zeros(len(boxes)), np.zeros((len(boxes), 5, 2))
+        return self._verifier.look(pixels, boxes)
 
     def _find(self, pixels: ImageArray, threshold: float) -> Candidates:
         """The faces of an upright image, in its pixels, best first."""
+        return self._verified(pixels, self._candidates(pixels, threshold), threshold)
+
+    def _candidates(self, pixels: ImageArray, threshold: float) -> Candidates:
+        """What the detector takes for faces."""
+        if self._verifier is not None:
+            threshold = CANDIDATE_SCORE
         height, width = pixels.shape[:2]
         longer = max(height, width)
-        limit = min(self._input_size, MAX_ENLARGEMENT * longer)
-        side = min(self._format.first_side, self._input_size)
+        side, limit = self.first_side, self.closest_side(pixels)
         found = [self._look(pixels, (0, 0, width, height), side / longer, threshold)]
         regions = found[0].closer
         while regions and side < limit:
@@ -157,22 +199,34 @@ class FaceDetector:
             regions = [region for look in looks for region in look.closer]
             found += looks
         if self._tiles and longer > side:
-            found += [self._look(pixels, tile, 1.0, threshold) for tile in tiles(width, height)]
-        boxes, scores, keypoints = (
-            np.concatenate(parts) for parts in zip(*(look.faces for look in found), strict=True)
-        )
+            squares = tiles((0, 0, width, height), TILE_SIDE, TILE_OVERLAP)
+            found += [self._look(pixels, tile, 1.0, threshold) for tile in squares]
+        return _suppressed([look.faces for look in found])
+
+    def _verified(self, pixels: ImageArray, found: Candidates, threshold: float) -> Candidates:
+        """Those that are faces at a second, close look, drawn anew; best first."""
+        if self._verifier is None:
+            return found
+        boxes, scores, keypoints = self._verifier.look(pixels, found[0])
+        sides = longer_sides(found[0])
+        scores = face_probability(found[1], scores, sides)
+        # Of small faces the verifier knows the place better, of large ones the detector.
+        share = np.clip(VERIFIED_SIDE / np.maximum(sides, 1), LEAST_SHARE, 1)[:, None]
+        boxes = (1 - share) * found[0] + share * boxes
         kept = non_maximum_suppression(boxes, scores, NMS_IOU)
+        kept = kept[scores[kept] >= threshold]
         return boxes[kept], scores[kept], keypoints[kept]
 
     def _best_turns(self, pixels: ImageArray, surest: float) -> int:
         """How many quarters (``np.rot90``) show a surer face than the upright image; 0 if none."""
-        scale = min(self._format.first_side, self._input_size) / max(pixels.shape[:2])
+        scale = self.first_side / max(pixels.shape[:2])
         small, _ = on_canvas(pixels, scale, multiple=1)
-        best = [surest + SURER]
+        best = [surest]
         for turns in (1, 2, 3):
             turned = np.ascontiguousarray(np.rot90(small, turns))
-            look = self._look(turned, (0, 0, *turned.shape[1::-1]), 1.0, TURNED_SCORE)
-            best.append(float(look.faces[1].max(initial=0)))
+            look = self._look(turned, (0, 0, *turned.shape[1::-1]), 1.0, TURNED_CANDIDATE)
+            found = self._verified(turned, look.faces, TURNED_SCORE)
+            best.append(float(found[1].max(initial=0)))
         return int(np.argmax(best))
 
     def _find_turned(self, pixels: ImageArray, turns: int, threshold: float) -> Candidates:
@@ -200,7 +254,7 @@ class FaceDetector:
         whole = ~(inner & (outside | (distance < CUT_EDGE))).any(axis=1)
         closer: list[Region] = []
         if self._format.small_faces is not None:
-            closer = closer_regions(self._format.small_faces(outputs), factors, region)
+            closer = closer_regions(self._format.small_faces(outputs), STRIDES[0], factors, region)
         return _Look((boxes[whole], scores[whole], keypoints[whole]), closer)
 
 
@@ -217,73 +271,21 @@ class _Look:
     closer: list[Region]
 
 
-def closer_regions(
-    small_faces: NDArray[np.float32], factors: FloatArray, region: Region
-) -> list[Region]:
-    """The parts of the image where faces may hide that are too small to tell.
+def _suppressed(found: Sequence[Candidates]) -> Candidates:
+    """What several looks have found, each face once, best first."""
+    boxes, scores, keypoints = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    kept = non_maximum_suppression(boxes, scores, NMS_IOU)
+    return boxes[kept], scores[kept], keypoints[kept]
 
-    Args:
-        small_faces: (h, w) logits, a cell every 8 pixels of the look.
-        factors: (2,) from image to look.
-        region: of the image, that was looked at.
 
-    Returns:
-        Rectangles around such places that do not overlap, or all of ``region`` if that is hardly
-        more.
-    """
-    stride, (x0, y0, x1, y1) = STRIDES[0], region
-    width, height = np.ceil((np.array([x1, y1]) - (x0, y0)) * factors / stride).astype(int)
-    # Beside the image there is only the black of the canvas.
-    hot = small_faces[:height, :width] > np.log(CLOSER_SCORE / (1 - CLOSER_SCORE))
-    if not hot.any():
-        return []
-    reach = 2 * CLOSER_CELLS + 1
-    near = cv2.dilate(hot.astype(np.uint8), np.ones((reach, reach), np.uint8))
-    cells = _apart([tuple(box[:4]) for box in cv2.connectedComponentsWithStats(near)[2][1:]])
-    if sum(w * h for _, _, w, h in cells) > WHOLE_PART * near.size:
-        return [region]
-    step = stride / factors
+def _detections(found: Candidates) -> list[Detection]:
+    boxes, scores, keypoints = found
     return [
-        (
-            x0 + int(left * step[0]),
-            y0 + int(top * step[1]),
-            min(x0 + math.ceil((left + w) * step[0]), x1),
-            min(y0 + math.ceil((top + h) * step[1]), y1),
+        Detection(box, float(score), points)
+        for box, score, points in zip(
+            boxes.astype(np.float32), scores, keypoints.astype(np.float32), strict=True
         )
-        for left, top, w, h in cells
     ]
-
-
-def _apart(boxes: list[Region]) -> list[Region]:
-    """Boxes (x, y, width, height) of which those that overlap have become one around both."""
-    apart: list[Region] = []
-    for x, y, w, h in boxes:
-        left, top, right, bottom = x, y, x + w, y + h
-        while True:
-            overlapping = [
-                b
-                for b in apart
-                if b[0] < right and left < b[0] + b[2] and b[1] < bottom and top < b[1] + b[3]
-            ]
-            if not overlapping:
-                break
-            for b in overlapping:
-                apart.remove(b)
-                left, top = min(left, b[0]), min(top, b[1])
-                right, bottom = max(right, b[0] + b[2]), max(bottom, b[1] + b[3])
-        apart.append((left, top, right - left, bottom - top))
-    return apart
-
-
-def tiles(width: int, height: int) -> Iterator[Region]:
-    """Overlapping squares that cover an image; at the right and below they end with it."""
-
-    def starts(length: int) -> range:
-        return range(0, max(length - TILE_OVERLAP, 1), TILE_SIDE - TILE_OVERLAP)
-
-    for top in starts(height):
-        for left in starts(width):
-            yield left, top, min(left + TILE_SIDE, width), min(top + TILE_SIDE, height)
 
 
 def unrotated(points: FloatArray, turns: int, width: int, height: int) -> FloatArray:

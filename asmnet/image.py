@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -110,15 +111,20 @@ def crop_image(image: ImageArray, transform: CropTransform) -> ImageArray:
     Strong shrinking is done in two steps, an area average and then the warp: bilinear sampling
     alone would skip pixels and alias on faces much larger than the crop.
     """
-    matrix, size = transform.matrix, transform.size
-    step = max(int(1 / transform.scale), 1)
+    size = transform.size
+    # Plain numbers: this runs for each face, and arrays of four are slow.
+    (a, b, u), (c, d, v) = transform.matrix.tolist()
+    determinant = a * d - b * c
+    step = max(int(1 / math.sqrt(determinant)), 1)
     # The part of the image that is seen: OpenCV 4 warps nothing wider than 32,767 pixels. Without
     # shrinking, bilinear sampling reads a pixel beyond.
     reach = 1 if step == 1 else 0
-    corners = transform.invert(np.array([[0, 0], [size, 0], [0, size], [size, size]]))
+    corners = [(-u, -v), (size - u, -v), (-u, size - v), (size - u, size - v)]
+    across = [(d * x - b * y) / determinant for x, y in corners]
+    down = [(a * y - c * x) / determinant for x, y in corners]
     height, width = image.shape[:2]
-    x0, y0 = np.clip(np.floor(corners.min(axis=0)) - reach, 0, [width, height]).astype(int)
-    x1, y1 = np.clip(np.ceil(corners.max(axis=0)) + reach, 0, [width, height]).astype(int)
+    x0, x1 = (min(max(n, 0), width) for n in _span(across, reach))
+    y0, y1 = (min(max(n, 0), height) for n in _span(down, reach))
     columns, rows = (x1 - x0) // step, (y1 - y0) // step
     if columns < 1 or rows < 1:
         return np.zeros((size, size, 3), dtype=np.uint8)
@@ -127,9 +133,19 @@ def crop_image(image: ImageArray, transform: CropTransform) -> ImageArray:
         region = np.asarray(
             cv2.resize(region, (columns, rows), interpolation=cv2.INTER_AREA), dtype=np.uint8
         )
-    # A point u of the region lies at (x0, y0) + step · u in the image.
-    matrix = np.column_stack([matrix[:, :2] * step, transform.apply(np.array([x0, y0]))])
+    # A point p of the region lies at (x0, y0) + step · p in the image.
+    matrix = np.array(
+        [
+            [a * step, b * step, a * x0 + b * y0 + u],
+            [c * step, d * step, c * x0 + d * y0 + v],
+        ]
+    )
     return warp(region, matrix, (size, size))
+
+
+def _span(values: list[float], reach: int) -> tuple[int, int]:
+    """Whole numbers from below the least to above the greatest."""
+    return math.floor(min(values)) - reach, math.ceil(max(values)) + reach
 
 
 def warp(image: ImageArray, matrix: FloatArray, size: tuple[int, int]) -> ImageArray:
@@ -142,8 +158,8 @@ def warp(image: ImageArray, matrix: FloatArray, size: tuple[int, int]) -> ImageA
         size: width and height of the result.
     """
     # OpenCV counts from the centre of the first pixel, half a pixel inside of the corner.
-    offset = matrix[:, 2] + matrix[:, :2] @ [0.5, 0.5] - 0.5
-    centred = np.column_stack([matrix[:, :2], offset])
+    centred = matrix.copy()
+    centred[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5
     return np.asarray(cv2.warpAffine(image, centred, size, flags=cv2.INTER_LINEAR))
 
 

@@ -134,22 +134,6 @@ class FaceLandmarker:
                 faces[i] = replace(face, bbox=faces[i].bbox, presence=faces[i].presence)
         return faces
 
-    def presences(
-        self, image: ImageSource, bboxes: ArrayLike, *, keypoints: ArrayLike | None = None
-    ) -> FloatArray | None:
-        """The presence (n,) of each box, by one look only; None if these weights do not tell it.
-
-        It is the quick part of `predict`, whose arguments and errors it has: a box that is far off,
-        or whose key points are wrong, may hold a face all the same.
-        """
-        pixels = load_image(image)
-        boxes = _check_boxes(bboxes)
-        angles = _upright_angles(keypoints, len(boxes))
-        if "presence" not in self._session.output_names:
-            return None
-        faces = self._look(pixels, boxes, angles) if len(boxes) else []
-        return np.array([face.presence for face in faces], dtype=np.float64)
-
     def _turn_lost(
         self, pixels: ImageArray, boxes: FloatArray, angles: list[float], faces: list[Face]
     ) -> None:

@@ -15,12 +15,11 @@ import pyarrow as pa
 
 from asmnet._checks import mapping, probability, shown
 from asmnet.analyzer import FaceAnalyzer, check_max_faces
-from asmnet.detector import FaceDetector
+from asmnet.detector import DEFAULT_MIN_SCORE, FaceDetector
 from asmnet.errors import ImageError, InvalidInputError
 from asmnet.guard import guarded
 from asmnet.rows import Row, arrow_schema, error_row, face_rows
 from asmnet.session import RuntimeOptions, Weights
-from asmnet.verification import DEFAULT_MIN_SCORE
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -2,6 +2,7 @@ import io
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 import asmnet
+from asmnet.analyzer import with_landmarks
 from asmnet.errors import (
     ImageDecodeError,
     ImageNotFoundError,
@@ -304,3 +306,14 @@ def test_a_higher_score_is_asked_for_and_fewer_faces_come(analyzer, photos):
     assert scores == sorted(scores, reverse=True)
     assert len(analyzer.detect(photos / "apollo11_crew.jpg", max_faces=1)) == 1
     assert analyzer.detect(photos / "apollo11_crew.jpg", min_score=1.0) == []
+
+
+def test_a_face_that_was_found_twice_is_returned_once(photos):
+    image = asmnet.image.load_image(photos / "astronaut.png")
+    found = asmnet.FaceDetector(threads=1).detect(image)
+    (first,) = found
+    shifted = replace(first, bbox=first.bbox + np.float32(6), score=first.score / 2)
+    landmarker = asmnet.FaceLandmarker(threads=1)
+    (face,) = with_landmarks([first, shifted], landmarker, image)
+    assert face.score == first.score
+    assert with_landmarks([], landmarker, image) == []

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 import asmnet
-from asmnet.detector import STRIDES, closer_regions, decode, tiles, unrotated
+from asmnet.detector import STRIDES, decode, unrotated
 from asmnet.errors import InvalidInputError
 
 # Where the faces of the test photos are, read off the pictures by hand: xyxy, brows to chin.
@@ -120,44 +120,6 @@ def test_points_of_a_turned_image_go_back():
     for turns in (1, 2, 3):
         (row,), (column,) = np.nonzero(np.rot90(image, turns))
         assert unrotated(np.array([column + 0.5, row + 0.5]), turns, 7, 4).tolist() == [5.5, 1.5]
-
-
-def test_closer_looks_are_taken_where_small_faces_may_be():
-    small = np.full((24, 40), -9, np.float32)  # of a look of 320 × 192 at a region of 640 × 384
-    region = (100, 50, 740, 434)
-    half = np.array([0.5, 0.5])
-    assert closer_regions(small, half, region) == []
-    small[10, 20] = 3
-    # The cell with three more on each side: 17 to 24, 7 to 14; a cell is 16 pixels of the image.
-    assert closer_regions(small, half, region) == [(372, 162, 484, 274)]
-    small[0, 0] = 3
-    assert sorted(closer_regions(small, half, region)) == [
-        (100, 50, 164, 114),
-        (372, 162, 484, 274),
-    ]
-    small[11, 26] = 3  # what overlaps is looked at together
-    assert (372, 162, 580, 290) in closer_regions(small, half, region)
-    small[:, ::4] = 3
-    assert closer_regions(small, half, region) == [region]
-
-
-def test_no_closer_look_at_the_black_beside_a_photo():
-    small = np.full((24, 40), -9, np.float32)
-    small[20, 20] = 3
-    assert closer_regions(small, np.array([0.5, 0.5]), (0, 0, 640, 200)) == []
-
-
-@pytest.mark.parametrize(("width", "height"), [(3000, 2000), (640, 640), (100, 50), (641, 1200)])
-def test_tiles_cover_a_photo_and_overlap(width, height):
-    seen = np.zeros((height, width), bool)
-    regions = list(tiles(width, height))
-    for x0, y0, x1, y1 in regions:
-        assert 0 <= x0 < x1 <= width
-        assert 0 <= y0 < y1 <= height
-        assert max(x1 - x0, y1 - y0) <= 640
-        seen[y0:y1, x0:x1] = True
-    assert seen.all()
-    assert len(regions) == len(set(regions))
 
 
 def test_tiles_find_a_face_that_is_small_in_a_huge_photo(photos):

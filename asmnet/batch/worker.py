@@ -20,12 +20,11 @@ from PIL import Image
 from asmnet.align import aligned_crop
 from asmnet.analyzer import FaceAnalyzer
 from asmnet.batch.journal import Portion
-from asmnet.detector import FaceDetector
+from asmnet.detector import DEFAULT_MIN_SCORE, FaceDetector
 from asmnet.errors import ImageDecodeError, ImageError
 from asmnet.guard import guarded
 from asmnet.image import load_image, pixel_limit
 from asmnet.rows import Row, error_row, face_rows, to_jsonl
-from asmnet.verification import DEFAULT_MIN_SCORE
 
 # Seconds that a worker goes on after SIGTERM. One that was sent to all processes of a run reaches
 # the parent as well, which ends its workers in order.

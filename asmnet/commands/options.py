@@ -7,9 +7,8 @@ import argparse
 from PIL import Image
 
 from asmnet.analyzer import LANDMARK_COUNTS
-from asmnet.detector import DEFAULT_SIDE, FaceDetector, check_input_size
+from asmnet.detector import DEFAULT_MIN_SCORE, DEFAULT_SIDE, FaceDetector, check_input_size
 from asmnet.errors import InvalidInputError
-from asmnet.verification import DEFAULT_MIN_SCORE
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 # What shells report of a program that a closed pipe ended.

@@ -43,11 +43,12 @@ GROUP_SIDE = 1280  # longer side of the group photo that is timed
 
 
 def detector_tables(name: str, data: Path, yunet: Path | None) -> dict[str, Figures]:
-    """The figures of a detector, of `asmnet.detect` with it, and of YuNet at both usual sizes."""
-    detector = FaceDetector(name, threads=1)
+    """The figures of a detector alone, of `asmnet.detect`, and of YuNet at both usual sizes."""
+    alone = FaceDetector(name, verifier=None, threads=1)
+    analyzer = FaceAnalyzer(detector=FaceDetector(name, threads=1), threads=1)
     tables = {
-        name: detector_figures(detector.detect, data),
-        DETECT: detector_figures(FaceAnalyzer(detector=detector, threads=1).detect, data),
+        name: detector_figures(alone.detect, data),
+        DETECT: detector_figures(analyzer.detect, data),
     }
     if yunet is not None:
         for side in (320, 640):

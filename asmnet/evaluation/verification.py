@@ -1,12 +1,11 @@
-"""Fits how the detector's score and presence are weighed together: `asmnet.verification`.
+"""Fits how the scores of detector and verifier are weighed together: `asmnet.verifier`.
 
-Needs no torch. Candidates of training photos are faces or not by their labels; a logistic
-regression tells the chance.
+Needs no torch. Candidates are faces or not by the photos' labels; a logistic regression tells the
+chance. The photos are validation photos, as both networks have seen the others.
 """
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,21 +13,16 @@ from tqdm import tqdm
 
 from asmnet.datasets.detection import DetectionPhoto, Part, read_crowds, read_facemask
 from asmnet.datasets.splits import read_backgrounds
-from asmnet.detector import FaceDetector
+from asmnet.detector import CANDIDATE_SCORE, FaceDetector
 from asmnet.evaluation.boxes import face_scores
 from asmnet.evaluation.detector import CROWD_IOU, compared
 from asmnet.geometry import FloatArray
-from asmnet.image import ImageArray, load_image
-from asmnet.landmarker import FaceLandmarker
-from asmnet.types import Detection
-from asmnet.verification import CANDIDATE_SCORE, features, longer_sides
-
-# Every so many of the photos serve.
-PHOTO_STEP = 3
+from asmnet.image import load_image
+from asmnet.verifier import FaceVerifier, features, longer_sides
 
 
-def fitted_weights(data: Path, part: Part = "train") -> FloatArray:
-    """``WEIGHTS`` of `asmnet.verification` from the photos of a part.
+def fitted_weights(data: Path, part: Part = "val") -> FloatArray:
+    """``WEIGHTS`` of `asmnet.verifier` from the photos of a part.
 
     Args:
         data: root of the data folders.
@@ -39,17 +33,22 @@ def fitted_weights(data: Path, part: Part = "train") -> FloatArray:
 
 
 def candidates(data: Path, part: Part) -> FloatArray:
-    """Rows (k, 4): score, presence, side in pixels, 1 for a face and 0 for none."""
+    """Rows (k, 4): both scores, side in pixels, 1 for a face and 0 for none."""
+    detector = FaceDetector(threads=1, rotated_retry=False, verifier=None)
+    verifier = FaceVerifier(threads=1)
     rows = []
-    for photo in tqdm(labelled_photos(data, part)[::PHOTO_STEP], "photos"):
+    for photo in tqdm(labelled_photos(data, part), "photos"):
         pixels = load_image(photo.image)
-        for detection, presence in _presences(pixels):
-            box = detection.bbox[None].astype(np.float64)
-            shown = compared(photo, pixels, box, np.array([detection.score]))
+        found = detector.detect(pixels, min_score=CANDIDATE_SCORE)
+        boxes = np.array([d.bbox for d in found], dtype=np.float64).reshape(-1, 4)
+        _, verified, _ = verifier.look(pixels, boxes)
+        for detection, box, score in zip(found, boxes, verified, strict=True):
+            shown = compared(photo, pixels, box[None], np.array([detection.score]))
             hits, false = face_scores(shown, min_iou=CROWD_IOU)
             hit = bool(np.isfinite(hits).any())
             if hit or len(false):
-                rows.append((detection.score, presence, longer_sides(box).item(), float(hit)))
+                side = longer_sides(box[None]).item()
+                rows.append((detection.score, score, side, float(hit)))
     return np.array(rows).reshape(-1, 4)
 
 
@@ -61,24 +60,6 @@ def labelled_photos(data: Path, part: Part) -> list[DetectionPhoto]:
         for path, known in read_backgrounds(data, part)
     ]
     return read_crowds(data, part) + read_facemask(data, part) + natural
-
-
-def _presences(pixels: ImageArray) -> list[tuple[Detection, float]]:
-    """Candidates of an image, with their presence."""
-    detector, landmarker = _networks()
-    found = detector.detect(pixels, min_score=CANDIDATE_SCORE)
-    presences = landmarker.presences(
-        pixels,
-        np.array([d.bbox for d in found]),
-        keypoints=np.array([d.keypoints for d in found]),
-    )
-    assert presences is not None
-    return list(zip(found, presences.tolist(), strict=True))
-
-
-@cache
-def _networks() -> tuple[FaceDetector, FaceLandmarker]:
-    return FaceDetector(threads=1, rotated_retry=False), FaceLandmarker(threads=1)
 
 
 def logistic_regression(features: FloatArray, labels: FloatArray, ridge: float = 1.0) -> FloatArray:

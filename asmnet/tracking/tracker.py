@@ -10,21 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asmnet._checks import instance, number, positive_int, probability
-from asmnet.analyzer import check_landmarks, check_max_faces
-from asmnet.detector import FaceDetector
+from asmnet.analyzer import check_landmarks, check_max_faces, with_landmarks
+from asmnet.detector import DEFAULT_MIN_SCORE, FaceDetector
 from asmnet.geometry import FloatArray, box_iou, match_greedily, points_box
 from asmnet.image import ChannelOrder, ImageArray, ImageSource, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.session import RuntimeOptions, Weights, check_runtime
 from asmnet.tracking.one_euro import PointsFilter, RotationFilter, Smoothing, smoothing_factor
+from asmnet.tracking.search import FaceSearch
 from asmnet.tracking.shots import Scenes
 from asmnet.types import Face, HeadPose
-from asmnet.verification import (
-    CANDIDATE_SCORE,
-    DEFAULT_MIN_SCORE,
-    face_probability,
-    verified,
-)
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -36,6 +31,11 @@ NEW_PRESENCE, MIN_PRESENCE = 0.5, 0.3
 FULL_PRESENCE_SIDE = 28.0
 # The detector's closest look: videos are to be quick, and show their faces more than once.
 INPUT_SIZE = 640
+# So high a score confirms a face that is followed there; to begin with a face takes more.
+CONFIRMING_SCORE = 0.3
+# Where the points tell of no face, one is begun with from this score of the detector on, and
+# followed from this score of its verifier on.
+SURE_SCORE, FOLLOWING_SCORE = 0.85, 0.7
 # A detection is of the face that is followed there from this overlap on.
 SAME_FACE_IOU = 0.3
 # Points that overlap less than 1 minus this where they were expected have jumped elsewhere.
@@ -132,13 +132,16 @@ class FaceTracker:
         self._until_detection = 0
         self._followed: list[_Track] = []
         self._lost: list[_Track] = []
+        self._search = FaceSearch(self._detector)
+        self._unconfirmed: set[_Track] = set()
 
     def update(
         self, frame: ImageSource, timestamp: float, *, channel_order: ChannelOrder = "rgb"
     ) -> list[Face]:
         """The faces of the stream's next frame, by their number.
 
-        A face's box is the tight box of its points; its score is of the detection that found it
+        A face's box is the tight box of its points, or, where their presence is low as of
+        profiles, the detector's; its score is of the detection that found it
         last, or found it at an interval since.
 
         Args:
@@ -159,13 +162,16 @@ class FaceTracker:
         scene = self._scenes.number(pixels)
         if scene != self._scene:
             self._scene, self._until_detection = scene, 0
+            self._search.restart()
             self._lose(self._followed)
         self._follow(pixels, step)
         self._lost = [t for t in self._lost if timestamp - t.seen <= self._keep_lost]
         missed = any(track.scene == scene for track in self._lost)
-        if missed or not self._followed or self._until_detection <= 0:
+        if not self._search.over or missed or not self._followed or self._until_detection <= 0:
+            if self._search.over:
+                self._until_detection = self._detect_every
+                self._unconfirmed = set(self._followed)
             self._detect(pixels)
-            self._until_detection = self._detect_every
         self._until_detection -= 1
         self._followed.sort(key=lambda track: track.id)
         return [track.face for track in self._followed]
@@ -179,11 +185,17 @@ class FaceTracker:
         ]
         keypoints = [track.keypoints + s for track, s in zip(tracks, shifts, strict=True)]
         faces = self._predict(pixels, expected, keypoints)
+        present = [_is_present(face, MIN_PRESENCE) for face in faces]
+        # Points of a profile show little of a face: there the verifier tells, and draws the box.
+        poor = [i for i, there in enumerate(present) if not there]
+        boxes, scores, _ = self._detector.verify(pixels, _stack([expected[i] for i in poor]))
+        for i, box, score in zip(poor, boxes, scores, strict=True):
+            faces[i], present[i] = replace(faces[i], bbox=box), score >= FOLLOWING_SCORE
         surprises = 1 - np.diag(box_iou(_stack(expected), _boxes(faces)))
         gone = []
-        for track, face, surprise in zip(tracks, faces, surprises, strict=True):
-            if _is_there(face, pixels, MIN_PRESENCE) and surprise < MAX_SURPRISE:
-                track.move(face, step, self._time)
+        for i, (track, face, surprise) in enumerate(zip(tracks, faces, surprises, strict=True)):
+            if present[i] and _is_inside(face, pixels) and surprise < MAX_SURPRISE:
+                track.move(face, step, self._time, by_points=i not in poor)
                 track.surprise = surprise
             else:
                 gone.append(track)
@@ -201,25 +213,33 @@ class FaceTracker:
         self._lost = self._lost + tracks
 
     def _detect(self, pixels: ImageArray) -> None:
-        """Confirms faces that are followed, finds lost ones again, begins new ones."""
-        found = self._detector.detect(pixels, min_score=CANDIDATE_SCORE)
+        """A step of the search: confirms followed faces, finds lost ones, begins new ones."""
+        found = self._search.step(pixels, min(CONFIRMING_SCORE, self._min_score))
         followed = _boxes([track.face for track in self._followed])
         confirmed = match_greedily(
             box_iou(followed, _stack([d.bbox for d in found])), SAME_FACE_IOU
         )
         for i, j in confirmed.items():
-            self._followed[i].confirm(found[j].score)
-        self._lose(
-            [
-                track
-                for i, track in enumerate(self._followed)
-                if i not in confirmed and not _tells_presence(track.face)
-            ]
-        )
-        found = [d for j, d in enumerate(found) if j not in confirmed.values()]
+            self._followed[i].score = found[j].score
+            self._unconfirmed.discard(self._followed[i])
+        if self._search.over:
+            self._lose(
+                [
+                    track
+                    for track in self._followed
+                    if track in self._unconfirmed and not _tells_presence(track.face)
+                ]
+            )
+        found = [
+            d
+            for j, d in enumerate(found)
+            if j not in confirmed.values() and d.score >= self._min_score
+        ]
         faces = [
             replace(face, bbox=points_box(face.landmarks))
-            for face in verified(found, self._landmarker, pixels, self._min_score)
+            if _is_present(face, NEW_PRESENCE)
+            else face
+            for face in with_landmarks(found, self._landmarker, pixels)
         ]
         # A detection beside a followed face may turn out to be the same one.
         taken = box_iou(_boxes(faces), _boxes([track.face for track in self._followed]))
@@ -227,7 +247,9 @@ class FaceTracker:
             [
                 face
                 for face, overlaps in zip(faces, taken, strict=True)
-                if _is_there(face, pixels, NEW_PRESENCE) and not (overlaps > COLLAPSED_IOU).any()
+                if _is_inside(face, pixels)
+                and (_is_present(face, NEW_PRESENCE) or (face.score or 0.0) >= SURE_SCORE)
+                and not (overlaps > COLLAPSED_IOU).any()
             ]
         )
 
@@ -281,31 +303,24 @@ class _Track:
             self._rotation = RotationFilter(self._smoothing)
         self.score, self.scene, self.seen = face.score, scene, time
         self.velocity, self.surprise = np.zeros(2), 0.0
-        self.face = self._smoothed(face, 1.0)
+        self.face = self._smoothed(face, 1.0, by_points=_is_present(face, NEW_PRESENCE))
 
-    def move(self, face: Face, step: float, time: float) -> None:
+    def move(self, face: Face, step: float, time: float, *, by_points: bool) -> None:
         """Takes the face of the next frame, ``step`` seconds later."""
-        face = self._smoothed(face, step)
+        face = self._smoothed(face, step, by_points=by_points)
         velocity = (_centre(face) - _centre(self.face)) / step
         self.velocity += smoothing_factor(VELOCITY_CUTOFF, step) * (velocity - self.velocity)
         self.face, self.seen = face, time
 
-    def confirm(self, score: float) -> None:
-        """Takes the score of a detection where the face is followed."""
-        presence = self.face.presence
-        if presence is not None:
-            side = np.array([_size(self.face)])
-            score = face_probability(np.array([score]), np.array([presence]), side).item()
-        self.score = score
-
-    def _smoothed(self, face: Face, step: float) -> Face:
+    def _smoothed(self, face: Face, step: float, *, by_points: bool) -> Face:
+        """The face with its number; its box is that of the smoothed points, or as it is."""
         points, pose = face.landmarks, face.pose
         if self._points is not None and self._rotation is not None:
             points = self._points(points, step, face.confidence).astype(np.float32)
             pose = HeadPose.from_rotation(self._rotation(pose.rotation, step))
         return replace(
             face,
-            bbox=points_box(points),
+            bbox=points_box(points) if by_points else face.bbox.astype(np.float32),
             score=self.score,
             landmarks=points,
             pose=pose,
@@ -332,17 +347,19 @@ class _Track:
         return max(0.0, 1 - float(np.linalg.norm(_centre(face) - expected)) / reach)
 
 
-def _is_there(face: Face, pixels: ImageArray, min_presence: float) -> bool:
-    """Whether a face is where its points are: inside of the frame, large enough, and present.
-
-    Of small faces less presence is asked for, as there is less to see of them.
-    """
+def _is_inside(face: Face, pixels: ImageArray) -> bool:
+    """Whether a face is inside of the frame, and large enough."""
     height, width = pixels.shape[:2]
     x, y = _centre(face)
-    size = _size(face)
-    if not (0 <= x <= width and 0 <= y <= height and size >= MIN_SIDE):
-        return False
-    wanted = min_presence * min(size / FULL_PRESENCE_SIDE, 1.0) ** 2
+    return 0 <= x <= width and 0 <= y <= height and _size(face) >= MIN_SIDE
+
+
+def _is_present(face: Face, min_presence: float) -> bool:
+    """Whether there is a face where its points are; of small ones, which show less, less is asked.
+
+    Weights that do not tell presence are believed.
+    """
+    wanted = min_presence * min(_size(face) / FULL_PRESENCE_SIDE, 1.0) ** 2
     return face.presence is None or face.presence >= wanted
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.pose3d import FACE3D
-from asmnet.training.config import DetectorConfig, LandmarkConfig, read_config
+from asmnet.training.config import DetectorConfig, LandmarkConfig, VerifierConfig, read_config
 from asmnet.weights import HUB_SCHEME, PACKAGE
 
 
@@ -145,6 +145,10 @@ def _fit(options: argparse.Namespace) -> int:
         from asmnet.training.detection.fit import fit_detector
 
         fit_detector(config, options.data, folder, resume=options.resume)
+    elif isinstance(config, VerifierConfig):
+        from asmnet.training.detection.verifier import fit_verifier
+
+        fit_verifier(config, options.data, folder, resume=options.resume)
     else:
         from asmnet.training.landmarks.fit import fit_landmarks
 

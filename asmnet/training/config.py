@@ -177,8 +177,34 @@ class DetectorConfig:
     task: ClassVar[str] = "detection"
 
 
-Config = LandmarkConfig | DetectorConfig
-TASKS: dict[str, type[Config]] = {c.task: c for c in (LandmarkConfig, DetectorConfig)}
+@dataclass(frozen=True)
+class VerifierConfig:
+    """A config with ``task = "verification"``.
+
+    Attributes:
+        schedule: how long and how fast.
+        detector: name or path of the weights whose candidates are verified.
+        candidate_score: the detector's score from which on a place is a candidate.
+        size: side of the crop in pixels, a multiple of 16.
+        crop_margin: side of the crop in units of the box's longer side.
+        start: folder of the run whose weights training begins with; what it gets wrong is shown
+            more often.
+    """
+
+    schedule: Schedule
+    detector: str = "asmnet-face"
+    candidate_score: float = 0.2
+    size: int = 64
+    crop_margin: float = 2.5
+    start: str | None = None
+
+    task: ClassVar[str] = "verification"
+
+
+Config = LandmarkConfig | DetectorConfig | VerifierConfig
+TASKS: dict[str, type[Config]] = {
+    c.task: c for c in (LandmarkConfig, DetectorConfig, VerifierConfig)
+}
 
 
 def read_config(path: Path) -> Config:

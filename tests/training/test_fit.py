@@ -23,6 +23,7 @@ from asmnet.training.loop import Schedule, average_weights, fit  # noqa: E402
 from asmnet.training.nets.asmnet import ASMNet  # noqa: E402
 from asmnet.training.nets.blocks import rotation_from_6d  # noqa: E402
 from asmnet.training.nets.count import count_parameters  # noqa: E402
+from asmnet.verifier import FaceVerifier  # noqa: E402
 
 # torch.jit is what its stable ONNX exporter uses; it says so in warnings.
 pytestmark = [
@@ -53,6 +54,7 @@ CONFIGS = {
     "alphas = [2.0, 0.5]\nshear = 0.1\n"
     'pose_weight = 4.0\nmodel = "landmarknet"\ncorrection_ridge = 0.05\n',
 }
+CONFIGS["tiny-verifier"] = 'task = "verification"\nsize = 32\ncandidate_score = 0.1\n'
 CONFIGS["tiny-98"] = CONFIGS["tiny-68"] + (
     'scheme = "wflw98"\ntrunk = "quick"\nhead = "simcc"\ncorrection_components = 4\n'
 )
@@ -75,6 +77,17 @@ def train_and_export(name: str, data: Path, folder: Path) -> Path:
 def test_detector_from_data_to_use(data, tmp_path, photos):
     path = train_and_export("tiny-face", data, tmp_path)
     FaceDetector(path, input_size=64, min_score=0.01).detect(photos / "astronaut.png")
+
+
+def test_verifier_from_data_to_use(data, tmp_path, photos):
+    path = train_and_export("tiny-verifier", data, tmp_path)
+    boxes = np.array([[181.0, 88, 268, 179], [20, 30, 60, 70]])
+    found, scores, keypoints = FaceVerifier(path).look(load_image(photos / "astronaut.png"), boxes)
+    # After two steps it has learnt next to nothing: boxes stay near those that it was given.
+    assert np.abs(found - boxes).max() < 60
+    assert ((scores > 0) & (scores < 1)).all()
+    assert keypoints.shape == (2, 5, 2)
+    FaceDetector(verifier=path, min_score=0.01).detect(photos / "astronaut.png")
 
 
 def test_landmarker_from_data_to_use(data, tmp_path, photos):

@@ -116,8 +116,8 @@ def validate(
 def mine_negatives(model: nn.Module, material: Material) -> list[list[ImageArray]]:
     """Patches of photos without faces, twice the box's side, in which the model sees one."""
     patches = []
-    for levels in tqdm(material.negatives, desc="mining negatives"):
-        image = levels[0]
+    for photo in tqdm(material.empty, desc="mining negatives"):
+        image = photo.levels[0]
         for side in (320, 640):
             boxes, scores = find(model, image, side, 0.2)
             for box in boxes[scores < 0.8]:

@@ -20,6 +20,7 @@ from torch.utils.data import Dataset
 from asmnet.datasets.augment import occlude, photometric, shrink_by_half
 from asmnet.datasets.detection import (
     DetectionPhoto,
+    Part,
     read_crowds,
     read_facemask,
     read_fgnet,
@@ -212,19 +213,19 @@ class Material:
 
     Attributes:
         photos: with faces, by set.
-        negatives: photos without a face, each halved again and again.
-        hard: patches that an earlier detector took for faces, the same.
+        empty: photos without a face.
+        hard: patches that an earlier detector took for faces, each halved again and again.
         missed: photos with the number of a face that an earlier detector missed.
     """
 
     photos: dict[str, list[Photo]] = field(default_factory=dict)
-    negatives: list[list[ImageArray]] = field(default_factory=list)
+    empty: list[Photo] = field(default_factory=list)
     hard: list[list[ImageArray]] = field(default_factory=list)
     missed: list[tuple[Photo, int]] = field(default_factory=list)
 
     @classmethod
-    def load(cls, root: Path, landmarker: FaceLandmarker) -> Material:
-        """Everything for training below ``root``."""
+    def load(cls, root: Path, landmarker: FaceLandmarker, part: Part = "train") -> Material:
+        """Everything of a part below ``root``."""
         material = cls()
         readers = (
             read_crowds,
@@ -235,14 +236,16 @@ class Material:
             read_single_faces,
         )
         for reader in readers:
-            for labels in reader(root, "train"):
+            for labels in reader(root, part):
                 photo = Photo.load(labels, landmarker)
                 if labels.outlines:
                     material.photos.setdefault(labels.source, []).append(photo)
                 else:
-                    material.negatives.append(photo.levels)
-        for path, boxes in read_backgrounds(root, "train"):
-            material.negatives.append(pyramid(without_faces(load_image(path), boxes)))
+                    material.empty.append(photo)
+        for path, boxes in read_backgrounds(root, part):
+            pixels = without_faces(load_image(path), boxes)
+            nothing = DetectionPhoto(path, "backgrounds", [], np.zeros((0, 5, 2)))
+            material.empty.append(Photo(nothing, pyramid(pixels)))
         if not material.photos:
             raise LabelError(f"{root}: expected photos with faces for training, got none")
         return material
@@ -308,11 +311,11 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
 
     def _backdrop(self, rng: np.random.Generator) -> ImageArray:
         """A piece of a photo without faces, or one colour, black mostly as beside a letterbox."""
-        size, negatives = self.size, self.material.negatives
-        if rng.random() < 0.4 or not negatives:
+        size, empty = self.size, self.material.empty
+        if rng.random() < 0.4 or not empty:
             colour = rng.integers(0, 256, size=3) * (rng.random() < 0.4)
             return np.full((size, size, 3), colour, dtype=np.uint8)
-        levels = negatives[rng.integers(len(negatives))]
+        levels = empty[rng.integers(len(empty))].levels
         extent = np.array(levels[0].shape[1::-1])
         scale = max(size / extent.min(), np.exp(rng.uniform(np.log(0.4), np.log(1.6))))
         canvas = np.zeros((size, size, 3), np.uint8)
@@ -440,29 +443,37 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
             place(levels, matrix, canvas)
 
     def _cover(self, canvas: ImageArray, box: FloatArray, rng: np.random.Generator) -> None:
-        """Sometimes hides a part of a face: by a texture or hand's colour, a mask, glasses."""
-        if rng.random() >= self.options.occluded_share or (box[2:] - box[:2]).max() < 10:
-            return
-        x0, y0, x1, y1 = box
-        width, height = x1 - x0, y1 - y0
-        kind = rng.random()
-        if kind < 0.4:
-            colour = rng.integers(0, 256, size=3)
-            if rng.random() < 0.5:
-                colour = np.array([230, 235, 240]) - rng.integers(0, 60)
-            top = y0 + rng.uniform(0.4, 0.55) * height
-            mask = [[x0, top], [(x0 + x1) / 2, top - 0.06 * height], [x1, top]]
-            mask += [[x1 - 0.12 * width, y1 - 0.1 * height], [(x0 + x1) / 2, y1 + 0.04 * height]]
-            mask += [[x0 + 0.12 * width, y1 - 0.1 * height]]
-            cv2.fillPoly(canvas, [np.round(mask).astype(np.int32)], colour.tolist(), cv2.LINE_AA)
-        elif kind < 0.55:
-            colour = rng.integers(0, 60, size=3).tolist()
-            y, radius = y0 + 0.22 * height, (0.2 * width, 0.14 * height)
-            for x in (x0 + 0.28 * width, x1 - 0.28 * width):
-                cv2.ellipse(canvas, ((x, y), (2 * radius[0], 2 * radius[1]), 0), colour, -1)
-        elif self.material.negatives:
-            negatives = self.material.negatives
-            occlude(canvas, box, negatives[rng.integers(len(negatives))][0], rng)
+        """Sometimes hides a part of a face."""
+        if rng.random() < self.options.occluded_share:
+            cover_face(canvas, box, self.material.empty, rng)
+
+
+def cover_face(
+    canvas: ImageArray, box: FloatArray, textures: Sequence[Photo],
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """Hides a part of a face, in place: by a texture or hand's colour, a mask, glasses."""
+    if (box[2:] - box[:2]).max() < 10:
+        return
+    x0, y0, x1, y1 = box
+    width, height = x1 - x0, y1 - y0
+    kind = rng.random()
+    if kind < 0.4:
+        colour = rng.integers(0, 256, size=3)
+        if rng.random() < 0.5:
+            colour = np.array([230, 235, 240]) - rng.integers(0, 60)
+        top = y0 + rng.uniform(0.4, 0.55) * height
+        mask = [[x0, top], [(x0 + x1) / 2, top - 0.06 * height], [x1, top]]
+        mask += [[x1 - 0.12 * width, y1 - 0.1 * height], [(x0 + x1) / 2, y1 + 0.04 * height]]
+        mask += [[x0 + 0.12 * width, y1 - 0.1 * height]]
+        cv2.fillPoly(canvas, [np.round(mask).astype(np.int32)], colour.tolist(), cv2.LINE_AA)
+    elif kind < 0.55:
+        colour = rng.integers(0, 60, size=3).tolist()
+        y, radius = y0 + 0.22 * height, (0.2 * width, 0.14 * height)
+        for x in (x0 + 0.28 * width, x1 - 0.28 * width):
+            cv2.ellipse(canvas, ((x, y), (2 * radius[0], 2 * radius[1]), 0), colour, -1)
+    elif textures:
+        occlude(canvas, box, textures[int(rng.integers(len(textures)))].levels[0], rng)
 
 
 def without_faces(image: ImageArray, boxes: FloatArray) -> ImageArray:

@@ -24,7 +24,7 @@ from asmnet.datasets.records import LabelError
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.image import ImageArray, letterbox, load_image
 from asmnet.schemes import WFLW_98
-from asmnet.training.config import Config, DetectorConfig, LandmarkConfig
+from asmnet.training.config import Config, DetectorConfig, LandmarkConfig, VerifierConfig
 from asmnet.training.export.calibration import Calibration, calibrate
 from asmnet.training.export.correction import corrected
 from asmnet.training.landmarks.samples import label_crops
@@ -52,6 +52,18 @@ class _Detector(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         outputs: tuple[Tensor, ...] = self.model(_to_float(images))
         return outputs
+
+
+class _Verifier(nn.Module):
+    """Probabilities, and boxes and key points in pixels of the crop."""
+
+    def __init__(self, model: nn.Module, size: int) -> None:
+        super().__init__()
+        self.model, self.size = _of_bytes(model), size
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        logits, boxes, keypoints = self.model(_to_float(images))
+        return logits.sigmoid(), boxes * self.size, keypoints * self.size
 
 
 class _Landmarker(nn.Module):
@@ -140,6 +152,11 @@ def export(
             "input_size": str(size),
             "crop_margin": str(config.crop_margin),
         }
+    elif isinstance(config, VerifierConfig):
+        wrapped = _Verifier(model, size)
+        outputs = ["score", "box", "keypoints"]
+        dynamic |= {o: {0: "n"} for o in outputs}
+        metadata |= {"input_size": str(size), "crop_margin": str(config.crop_margin)}
     else:
         wrapped = _Detector(model)
         outputs = [f"stride{s}" for s in STRIDES]
@@ -161,9 +178,9 @@ def export(
     images = noise if data is None else _validation_images(config, data)
     for part in (images, images[:1]):  # the batch may have any size
         _check_parity(wrapped, torch.from_numpy(part), path)
-    shape: list[int | str] = ["n", size, size, 3] if config.task == "landmarks" else [
-        "n", "height", "width", 3
-    ]  # fmt: skip
+    shape: list[int | str] = ["n", size, size, 3]
+    if isinstance(config, DetectorConfig):
+        shape[1:3] = ["height", "width"]
     record = {
         "name": name,
         "task": config.task,
@@ -273,9 +290,9 @@ TRAINING_DATA = {
 
 def training_data(config: Config) -> list[str]:
     """What a config's network was trained on, as the package's own were."""
-    sources = list(TRAINING_DATA[config.task])
-    if isinstance(config, DetectorConfig):
-        return sources
+    if not isinstance(config, LandmarkConfig):
+        return list(TRAINING_DATA["detection"])
+    sources = list(TRAINING_DATA["landmarks"])
     if config.layout is WFLW_98:
         sources.append("98 points of WFLW-trained networks as pseudo-labels")
     if config.teacher_labels is not None:

@@ -1,0 +1,119 @@
+"""FaceVerifier: a close look at the places that a detector took for faces.
+
+A detector must look everywhere, so each place gets little of its work. A second network sees the
+few places that are left, each alone and enlarged, tells faces from what only looks like one from
+afar, and draws the box anew (a cascade: Viola & Jones 2001).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from asmnet.errors import WeightsError
+from asmnet.geometry import Candidates, CropTransform, FloatArray
+from asmnet.image import ImageArray, crop_image
+from asmnet.session import OnnxSession, RuntimeOptions, Weights
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+# The log odds that a place is a face: weights of the logits of the detector's and the verifier's
+# score and of the face's smallness, and a constant. Fitted by `asmnet-train verification`.
+WEIGHTS = (1.02, 0.74, 0.12, -2.07)
+# Smallness is 0 from this side of a face on, in pixels, and 1 at half of it; at most the second.
+LARGE_SIDE, MAX_SMALLNESS = 28.0, 2.0
+MAX_LOGIT = 6.0
+# So many crops are looked at together: more would only take memory.
+BATCH = 64
+
+
+class FaceVerifier:
+    """Tells which boxes show a face, and draws them anew.
+
+    One instance may be shared by many threads.
+    """
+
+    def __init__(
+        self, weights: Weights = "asmnet-face-verifier", **runtime: Unpack[RuntimeOptions]
+    ) -> None:
+        """Loads the network.
+
+        Args:
+            weights: a name in the manifest, ``hf://org/repo[@revision]#name``, or the path of
+                an ONNX file that ``asmnet-train export`` wrote.
+            **runtime: threads, providers, session_options, download: see `asmnet.RuntimeOptions`.
+
+        Raises:
+            WeightsError: the weights or a provider cannot be used.
+        """
+        self._session = OnnxSession(weights, **runtime)
+        self._session.require_task("verification")
+        metadata = self._session.metadata
+        try:
+            self._size, self._margin = int(metadata["input_size"]), float(metadata["crop_margin"])
+        except (KeyError, ValueError) as error:
+            raise WeightsError(
+                f"{weights}: expected metadata input_size and crop_margin, got {dict(metadata)}"
+            ) from error
+
+    def look(self, pixels: ImageArray, boxes: FloatArray) -> Candidates:
+        """New boxes (n, 4) xyxy, scores (n,) from 0 to 1 and key points (n, 5, 2), in pixels.
+
+        Args:
+            pixels: (H, W, 3) RGB.
+            boxes: (n, 4) xyxy in its pixels.
+        """
+        transforms = [CropTransform.from_bbox(b, self._size, margin=self._margin) for b in boxes]
+        scores, corners, keypoints = [np.zeros(0)], [np.zeros((0, 2, 2))], [np.zeros((0, 5, 2))]
+        for start in range(0, len(boxes), BATCH):
+            part = transforms[start : start + BATCH]
+            score, box, points = self._session.run(np.stack([crop_image(pixels, t) for t in part]))
+            # Upright crops: one scale and one offset each.
+            scale = np.array([t.matrix[0, 0] for t in part])[:, None, None]
+            offset = np.array([t.matrix[:, 2] for t in part])[:, None]
+            scores.append(score.astype(np.float64))
+            corners.append((box.reshape(-1, 2, 2) - offset) / scale)
+            keypoints.append((points - offset) / scale)
+        return (
+            np.concatenate(corners).reshape(-1, 4),
+            np.concatenate(scores),
+            np.concatenate(keypoints),
+        )
+
+
+def longer_sides(boxes: FloatArray) -> FloatArray:
+    """(n,) of (n, 4) xyxy boxes."""
+    return np.asarray((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0))
+
+
+def face_probability(scores: FloatArray, verified: FloatArray, sides: FloatArray) -> FloatArray:
+    """The chance (n,) that each place is a face, 0 to 1.
+
+    Args:
+        scores: (n,) of the detector.
+        verified: (n,) of the verifier.
+        sides: (n,) longer sides of the boxes in pixels.
+    """
+    return np.asarray(1 / (1 + np.exp(-features(scores, verified, sides) @ WEIGHTS)))
+
+
+def features(scores: FloatArray, verified: FloatArray, sides: FloatArray) -> FloatArray:
+    """What `WEIGHTS` weigh, (n, 4)."""
+    smallness = np.log2(LARGE_SIDE / np.maximum(sides, 1))
+    return np.stack(
+        [
+            logit(scores),
+            logit(verified),
+            np.clip(smallness, 0, MAX_SMALLNESS),
+            np.ones(len(scores)),
+        ],
+        axis=1,
+    )
+
+
+def logit(probabilities: FloatArray) -> FloatArray:
+    """Log odds, within ±`MAX_LOGIT`."""
+    clipped = np.clip(probabilities, 1e-9, 1 - 1e-9)
+    return np.asarray(np.clip(np.log(clipped / (1 - clipped)), -MAX_LOGIT, MAX_LOGIT))

@@ -1,0 +1,85 @@
+"""A close look at what a detector took for faces."""
+
+import numpy as np
+import pytest
+
+import asmnet
+from asmnet.geometry import box_iou
+from asmnet.image import load_image
+from asmnet.verifier import BATCH, FaceVerifier, face_probability
+
+FACE, SLEEVE = [181.0, 88, 268, 179], [20.0, 300, 110, 400]
+
+
+@pytest.fixture(scope="module")
+def verifier():
+    return FaceVerifier(threads=1)
+
+
+def test_the_chance_grows_with_both_scores():
+    low, high, sides = np.array([0.4]), np.array([0.7]), np.array([60.0])
+    both_low = face_probability(low, low, sides)
+    assert face_probability(high, low, sides) > both_low * 1.5
+    assert face_probability(low, high, sides) > both_low * 1.5
+
+
+def test_the_chance_is_finite_for_any_certainty():
+    ends = np.array([0.0, 1.0])
+    chances = face_probability(ends, ends, np.array([0.0, 5000.0]))
+    assert ((chances >= 0) & (chances <= 1)).all()
+
+
+def test_a_face_is_told_from_a_sleeve(verifier, photos):
+    _, scores, _ = verifier.look(load_image(photos / "astronaut.png"), np.array([FACE, SLEEVE]))
+    assert scores[0] > 0.9
+    assert scores[1] < 0.3
+
+
+def test_a_box_that_is_off_is_drawn_anew(verifier, photos):
+    pixels, face = load_image(photos / "astronaut.png"), np.array([FACE])
+    for off in ([12, 8, 12, 8], [-15, -5, 5, 5], [8, 8, -8, -8]):
+        boxes, _, keypoints = verifier.look(pixels, face + off)
+        assert box_iou(boxes, face) > max(box_iou(face + off, face), 0.75)
+        right_eye, left_eye, nose, right_mouth, left_mouth = keypoints[0]
+        assert right_eye[0] < nose[0] < left_eye[0]
+        assert right_eye[1] < nose[1] < min(right_mouth[1], left_mouth[1])
+
+
+def test_a_shifted_photo_shifts_all_that_is_found(verifier, photos):
+    pixels = load_image(photos / "astronaut.png")
+    moved = np.zeros((700, 800, 3), np.uint8)
+    moved[100:612, 200:712] = pixels
+    before = verifier.look(pixels, np.array([FACE]))
+    after = verifier.look(moved, np.array([FACE]) + np.array([200, 100] * 2))
+    assert after[0] == pytest.approx(before[0] + [200, 100, 200, 100], abs=0.01)
+    assert after[1] == pytest.approx(before[1], abs=1e-5)
+    assert after[2] == pytest.approx(before[2] + [200, 100], abs=0.01)
+
+
+def test_more_boxes_than_are_looked_at_together(verifier, photos):
+    pixels = load_image(photos / "astronaut.png")
+    many = np.tile([FACE, SLEEVE], (BATCH, 1))
+    boxes, scores, keypoints = verifier.look(pixels, many)
+    assert len(boxes) == len(scores) == len(keypoints) == 2 * BATCH
+    assert scores[::2] == pytest.approx(np.full(BATCH, scores[0]), abs=1e-5)
+    assert scores[1::2] == pytest.approx(np.full(BATCH, scores[1]), abs=1e-5)
+
+
+def test_no_boxes(verifier):
+    boxes, scores, keypoints = verifier.look(np.zeros((50, 50, 3), np.uint8), np.zeros((0, 4)))
+    assert (boxes.shape, scores.shape, keypoints.shape) == ((0, 4), (0,), (0, 5, 2))
+
+
+def test_other_weights_are_refused():
+    with pytest.raises(asmnet.WeightsError, match="expected weights for verification"):
+        FaceVerifier("asmnet-face")
+    with pytest.raises(asmnet.WeightsError, match="expected weights for verification"):
+        asmnet.FaceDetector(verifier="asmnet-68")
+
+
+def test_without_a_verifier_the_detector_is_trusted(photos):
+    image = load_image(photos / "apollo11_crew.jpg")
+    alone = asmnet.FaceDetector(verifier=None, rotated_retry=False, min_score=0.3, threads=1)
+    both = asmnet.FaceDetector(rotated_retry=False, min_score=0.3, threads=1)
+    assert len(alone.detect(image)) >= len(both.detect(image)) >= 3
+    assert {d.score for d in alone.detect(image)}.isdisjoint(d.score for d in both.detect(image))
