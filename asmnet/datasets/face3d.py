@@ -39,12 +39,13 @@ def write_face3d(data: Path, target: Path) -> None:
         neutral, identity, expression = (
             values[name].astype(np.float64) for name in ("neutral", "identity", "expression")
         )
-    np.savez_compressed(
-        target,
-        neutral=_symmetric(neutral - neutral.mean(axis=0)).astype(np.float32),
-        identity=_modes(identity, IDENTITY_MODES).astype(np.float32),
-        expression=_modes(EXPRESSION_SPREAD * expression, EXPRESSION_MODES).astype(np.float32),
-    )
+    face = {
+        "neutral": _symmetric(neutral - neutral.mean(axis=0)).astype(np.float32),
+        "identity": _modes(identity, IDENTITY_MODES).astype(np.float32),
+        "expression": _modes(EXPRESSION_SPREAD * expression, EXPRESSION_MODES).astype(np.float32),
+    }
+    with target.open("wb") as file:  # for a path NumPy appends its own suffix
+        np.savez_compressed(file, **face)
 
 
 def _mirror(shapes: FloatArray) -> FloatArray:
