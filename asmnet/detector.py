@@ -19,7 +19,7 @@ from asmnet import yunet
 from asmnet._checks import flag, probability, whole_number
 from asmnet.errors import InvalidInputError, WeightsError
 from asmnet.geometry import Candidates, FloatArray, non_maximum_suppression
-from asmnet.image import ChannelOrder, ImageArray, ImageSource, load_image, on_canvas
+from asmnet.image import ChannelOrder, ImageArray, ImageSource, load_image, load_reduced, on_canvas
 from asmnet.session import OnnxSession, RuntimeOptions, Weights
 from asmnet.types import Detection
 
@@ -119,6 +119,9 @@ class FaceDetector:
     ) -> list[Detection]:
         """The faces of one image, best score first; an empty list where there are none.
 
+        JPEG files that are at least twice as large as the closest look are decoded at a half, a
+        quarter or an eighth of their size, which is quicker; boxes are in the file's pixels.
+
         Args:
             image: see `asmnet.image.load_image`.
             channel_order: of an array's colours, "rgb" or "bgr".
@@ -129,7 +132,10 @@ class FaceDetector:
             InvalidInputError: an option out of its range.
         """
         threshold = self._min_score if min_score is None else probability(min_score, "min_score")
-        pixels = load_image(image, channel_order=channel_order)
+        if self._tiles:  # which show the image in full resolution
+            pixels, factor = load_image(image, channel_order=channel_order), 1
+        else:  # no look shows more than this
+            pixels, factor = load_reduced(image, self._input_size, channel_order=channel_order)
         found = self._find(pixels, threshold)
         if self._rotated_retry:
             surest = found[1].max(initial=0)
@@ -139,7 +145,10 @@ class FaceDetector:
         return [
             Detection(box, float(score), points)
             for box, score, points in zip(
-                boxes.astype(np.float32), scores, keypoints.astype(np.float32), strict=True
+                (factor * boxes).astype(np.float32),
+                scores,
+                (factor * keypoints).astype(np.float32),
+                strict=True,
             )
         ]
 
