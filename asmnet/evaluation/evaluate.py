@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asmnet._checks import one_of
 from asmnet.analyzer import FaceAnalyzer
 from asmnet.commands.outputs import check_outputs
 from asmnet.datasets.formats import read_300w_test
@@ -44,7 +45,7 @@ from asmnet.geometry import points_box
 from asmnet.image import ImageArray, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.weights import MANIFEST, PACKAGE
-from asmnet.weights.records import read_record, write_record
+from asmnet.weights.records import read_record, read_records, write_record
 
 BUNDLED = {
     "detector": "asmnet-face",
@@ -108,6 +109,9 @@ def run(options: argparse.Namespace) -> int:
 def _check_outputs(options: argparse.Namespace) -> None:
     inputs = [path for path in (options.weights, options.yunet) if path is not None]
     outputs = check_outputs(options, ["json", "sheet"], inputs)
+    if options.update_manifest:
+        known = [record["name"] for record in read_records(PACKAGE / MANIFEST)]
+        one_of(options.weights or BUNDLED[options.what], "--update-manifest", known)
     if options.report is not None:
         for name in (*TABLES, *PICTURES.get(options.what, ())):
             outputs.check("--report", options.report / name)

@@ -1,8 +1,7 @@
 """asmnet-train writes over nothing that was there before, nor ever over its data."""
 
-import importlib.util
+import importlib
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -86,6 +85,11 @@ def test_an_input_is_never_written_over(folder, capsys, arguments):
     refused([*arguments, "--overwrite"], capsys, "expected another file than the inputs")
 
 
+def test_figures_are_stored_for_weights_of_the_manifest_only(folder, capsys):
+    arguments = ["--data", "data", "--weights", "own.onnx", "--update-manifest"]
+    refused(["evaluate", "pose", *arguments], capsys, "--update-manifest: expected ")
+
+
 def test_the_package_s_own_face_stays(folder, capsys):
     before = (PACKAGE / "face3d.npz").read_bytes()
     refused(["face3d", "--data", "data"], capsys, "face3d.npz is there already")
@@ -160,23 +164,18 @@ def test_a_model_card_of_one_s_own_is_kept(folder):
 
 
 @pytest.mark.parametrize(
-    ("script", "option"),
+    ("module", "option"),
     [
-        *(
-            (script, o)
-            for script in ("accuracy.py", "tracking/__main__.py")
-            for o in ("json", "sheet")
-        ),
-        ("detectors.py", "json"),
-        ("detectors.py", "out"),
+        ("accuracy", "json"),
+        ("accuracy", "sheet"),
+        ("detectors", "json"),
+        ("detectors", "out"),
+        ("tracking.__main__", "json"),
+        ("tracking.__main__", "sheet"),
     ],
 )
-def test_benchmarks_write_over_nothing(folder, monkeypatch, capsys, script, option):
-    monkeypatch.syspath_prepend(ROOT)
-    spec = importlib.util.spec_from_file_location("benchmark", ROOT / "benchmarks" / script)
-    benchmark = importlib.util.module_from_spec(spec)
-    monkeypatch.setitem(sys.modules, "benchmark", benchmark)
-    spec.loader.exec_module(benchmark)
+def test_benchmarks_write_over_nothing(folder, monkeypatch, capsys, module, option):
+    benchmark = importlib.import_module(module)
     for file, told in (("mine", "is there already"), ("data/photo.jpg", "than the inputs")):
         Path("mine").write_text("mine")
         arguments = ["--data", "data", f"--{option}", file]
