@@ -132,8 +132,7 @@ class Threads(ThreadPoolExecutor):
         super().__init__(workers)
 
 
-def batched(files, out, workers, resume, overwrite, **options):
-    options = options.pop("options", None) or BatchOptions(**options)
+def batched(*, files, out, workers, resume, overwrite, options):
     with patch("asmnet.batch.runner.ProcessPoolExecutor", Threads):
         return list(run_batch(
             files, out, options, workers=workers, resume=resume, overwrite=overwrite
@@ -192,7 +191,7 @@ ENTRIES = {
     "VideoWriter": (written, {"path": "out.mp4", "rate": 10, "image": PHOTO, "time": 0.0}),
     "run_batch": (batched, BATCH | {"options": BatchOptions()}),
     "BatchOptions": (
-        lambda **options: batched(**BATCH, **options),
+        lambda **options: batched(**BATCH, options=BatchOptions(**options)),
         {"crops": Path("crops"), "crops_root": Path(), "crop_size": 112, "input_size": 320,
          "landmarks": 68, "max_pixels": 9, "tiles": True} | WHICH,
     ),

@@ -97,17 +97,13 @@ def run_batch(
     _check(out)
     options = _checked(options)
     workers = positive_int(workers, "workers", most=1024)
-    if flag(resume, "resume") and flag(overwrite, "overwrite"):
+    resume, overwrite = flag(resume, "resume"), flag(overwrite, "overwrite")
+    if resume and overwrite:
         raise InvalidInputError("expected resume or overwrite, got both")
     with locked(out):
         journal = Journal(out, _settings(options), resume=resume, overwrite=overwrite)
         if options.crops is not None:
-            if journal.is_new and not overwrite and _is_used(options.crops):
-                raise InvalidInputError(
-                    f"{options.crops}: expected a new or empty folder for the crops; choose "
-                    "another, or write over what is there with --overwrite"
-                )
-            options.crops.mkdir(parents=True, exist_ok=True)
+            _prepare_crops(options.crops, used=overwrite or not journal.is_new)
         journal.skip_done(names)
         if journal.is_done:
             more = next(names, None)
@@ -222,8 +218,18 @@ def _settings(options: BatchOptions) -> dict[str, Any]:
     }
 
 
-def _is_used(folder: Path) -> bool:
-    return folder.exists() and any(folder.iterdir())
+def _prepare_crops(folder: Path, *, used: bool) -> None:
+    """Makes the folder; there may be something in it if it may be ``used``."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        empty = not any(folder.iterdir())
+    except (OSError, ValueError) as error:  # ValueError: a NUL
+        raise InvalidInputError(f"crops: cannot make the folder: {error}") from error
+    if not empty and not used:
+        raise InvalidInputError(
+            f"{folder}: expected a new or empty folder for the crops; choose another, or write "
+            "over what is there with --overwrite"
+        )
 
 
 def _portions(names: Iterator[str]) -> Iterator[list[str]]:

@@ -84,3 +84,9 @@ def test_a_file_of_weights_is_named_by_its_hash_in_the_cache(monkeypatch, tmp_pa
     bundled, cached = weights.manifest()["asmnet-68"], weights.manifest()["yunet"]
     assert bundled.path == weights.PACKAGE / bundled.file
     assert cached.path == tmp_path / f"{cached.sha256}.onnx"
+
+
+def test_a_program_that_was_frozen_without_the_data_is_told_how(monkeypatch, tmp_path):
+    monkeypatch.setattr(weights.records, "PACKAGE", tmp_path)
+    with pytest.raises(WeightsError, match="PyInstaller with `--collect-data asmnet`"):
+        weights.manifest.__wrapped__()
