@@ -286,6 +286,7 @@ def test_numpy_s_numbers_are_numbers(entry, numbers):
         ("run_batch", {"files": Path("a.jpg")}, "put it into a list"),
         ("run_batch", {"files": [b"a.jpg"]}, "files: expected a path, got b'a.jpg'"),
         ("run_batch", {"out": None}, "out: expected a path, got None"),
+        ("run_batch", {"resume": True}, "expected resume or overwrite, got both"),
         ("run_batch", {"workers": 0}, "workers: expected a positive int"),
         ("BatchOptions", {"crop_size": 0}, "crop_size: expected a positive int"),
         ("VideoReader", {"source": None}, "a path, a URL or a camera's number, got None"),

@@ -1,6 +1,7 @@
 """Rows of faces, written out by hand."""
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -96,3 +97,12 @@ def test_lines_of_json_are_ascii_and_one_a_row(rows):
     lines = to_jsonl(rows).decode("ascii").splitlines()
     assert [json.loads(line) for line in lines] == rows
     assert to_jsonl([]) == b""
+
+
+def test_what_parquet_needs_is_told(rows, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    path = tmp_path / "faces.parquet"
+    for call in (arrow_schema, lambda: write_parquet(rows, path), lambda: next(read_parquet(path))):
+        with pytest.raises(asmnet.InvalidInputError, match=r"pip install asmnet\[parquet\]"):
+            call()
+    assert not path.exists()
