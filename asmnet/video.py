@@ -226,7 +226,7 @@ class VideoWriter:
         if name is None or Path(name).suffix.lower() != ".mp4":
             raise InvalidInputError(f"expected a name that ends in .mp4, got {shown(path)}")
         self._path = Path(_checked_name(name))
-        expected = f"more than 0 and at most {MAX_RATE:.0f} frames/s"
+        expected = f"{MIN_RATE} to {MAX_RATE:.0f} frames/s"
         self._rate = number(rate, "rate", expected, least=MIN_RATE, most=MAX_RATE)
         if not os.path.isdir(self._path.parent):  # noqa: PTH112  it raises for some names
             raise VideoError(f"{path}: there is no folder {self._path.parent}")

@@ -292,7 +292,7 @@ def test_numpy_s_numbers_are_numbers(entry, numbers):
         ("VideoReader", {"source": None}, "a path, a URL or a camera's number, got None"),
         ("VideoReader", {"source": True}, "source: expected an int from 0 on"),
         ("VideoReader", {"source": "x" * 5000}, "no such file"),
-        ("VideoWriter", {"rate": "10"}, "rate: expected more than 0"),
+        ("VideoWriter", {"rate": "10"}, "rate: expected 0.001 to 240 frames/s"),
         ("VideoWriter", {"image": PHOTO / 255.0}, "of uint8, got .* of float64"),
         ("VideoWriter", {"image": PHOTO[:, :, 0]}, "of uint8, got"),
         ("VideoWriter", {"time": math.nan}, "time: expected a number of seconds"),
