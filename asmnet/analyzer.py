@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -265,7 +266,7 @@ def check_landmarks(landmarks: int) -> int:
 
 def check_max_faces(max_faces: int | None) -> int | None:
     """A positive int or None, or InvalidInputError."""
-    return None if max_faces is None else positive_int(max_faces, "max_faces")
+    return None if max_faces is None else positive_int(max_faces, "max_faces", most=sys.maxsize)
 
 
 def detect(

@@ -17,7 +17,7 @@ from asmnet import yunet
 from asmnet._checks import flag, probability, whole_number
 from asmnet.errors import InvalidInputError, WeightsError
 from asmnet.geometry import Candidates, FloatArray, non_maximum_suppression
-from asmnet.image import ChannelOrder, ImageArray, ImageSource, load_image, on_canvas
+from asmnet.image import ChannelOrder, ImageArray, ImageSource, load_image, load_reduced, on_canvas
 from asmnet.regions import Region, closer_regions, tiles
 from asmnet.session import OnnxSession, RuntimeOptions, Weights
 from asmnet.types import Detection
@@ -124,6 +124,9 @@ class FaceDetector:
     ) -> list[Detection]:
         """The faces of one image, best score first; an empty list where there are none.
 
+        JPEG files that are at least twice as large as the closest look are decoded at a half, a
+        quarter or an eighth of their size, which is quicker; boxes are in the file's pixels.
+
         Args:
             image: see `asmnet.image.load_image`.
             channel_order: of an array's colours, "rgb" or "bgr".
@@ -134,14 +137,17 @@ class FaceDetector:
             InvalidInputError: an option out of its range.
         """
         threshold = self._min_score if min_score is None else probability(min_score, "min_score")
-        pixels = load_image(image, channel_order=channel_order)
+        if self._tiles:  # which show the image in full resolution
+            pixels, factor = load_image(image, channel_order=channel_order), 1
+        else:  # no look shows more than this
+            pixels, factor = load_reduced(image, self._input_size, channel_order=channel_order)
         found = self._find(pixels, threshold)
         if self._rotated_retry:
             surest = found[1].max(initial=0)
             upright = 1 - np.prod(1 - found[1][found[1] >= GOOD_SCORE])
             if upright < SURE_SCORE and (turns := self._best_turns(pixels, surest)):
                 found = self._find_turned(pixels, turns, threshold)
-        return _detections(found)
+        return _detections(found, factor)
 
     @property
     def first_side(self) -> int:
@@ -278,12 +284,16 @@ def _suppressed(found: Sequence[Candidates]) -> Candidates:
     return boxes[kept], scores[kept], keypoints[kept]
 
 
-def _detections(found: Candidates) -> list[Detection]:
+def _detections(found: Candidates, factor: int = 1) -> list[Detection]:
+    """What was found, places times the factor."""
     boxes, scores, keypoints = found
     return [
         Detection(box, float(score), points)
         for box, score, points in zip(
-            boxes.astype(np.float32), scores, keypoints.astype(np.float32), strict=True
+            (factor * boxes).astype(np.float32),
+            scores,
+            (factor * keypoints).astype(np.float32),
+            strict=True,
         )
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Generator
+from numbers import Integral
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from asmnet._checks import instance, number, path_name, shown, whole_number
 from asmnet.containers import is_cut, shown_seconds
 from asmnet.errors import InvalidInputError, VideoError
 from asmnet.image import ImageArray
@@ -19,7 +21,7 @@ from asmnet.image import ImageArray
 VideoSource = str | os.PathLike[str] | int
 
 # Where a file or camera does not tell its frames a second, or tells what no video has.
-DEFAULT_RATE, MAX_RATE = 30.0, 240.0
+DEFAULT_RATE, MIN_RATE, MAX_RATE = 30.0, 1e-3, 240.0
 # What is missing at the end must be more than the larger of these to be told: a count of frames,
 # and a share of them. Containers count a few frames that no decoder shows.
 MISSING_FRAMES, MISSING_SHARE = 2, 0.05
@@ -63,20 +65,21 @@ class VideoReader:
 
         Raises:
             VideoError: no such file or camera, not a video, or a name that is not UTF-8.
+            InvalidInputError: neither a path nor a number from 0 on.
         """
-        self._is_camera = isinstance(source, int)
-        self._name = f"camera {source}" if self._is_camera else str(source)
+        camera, self._name = _camera_or_name(source)
+        self._is_camera = camera is not None
         self._path: Path | None = None
-        if isinstance(source, int):
-            self._capture = cv2.VideoCapture(source)
+        if camera is not None:
+            self._capture = cv2.VideoCapture(camera)
         elif "://" in self._name:
-            self._capture = cv2.VideoCapture(_checked_name(self._name))
-        elif Path(_checked_name(self._name)).is_file():
+            self._capture = cv2.VideoCapture(self._name)
+        elif os.path.isfile(self._name):  # noqa: PTH113  Path.is_file raises for some names
             # Absolute, because FFmpeg takes what is before a colon for a protocol.
-            self._path = Path(source).absolute()
+            self._path = Path(self._name).absolute()
             self._capture = cv2.VideoCapture(str(self._path))
         else:
-            raise VideoError(f"{source}: no such file")
+            raise VideoError(f"{self._name}: no such file")
         if not self._capture.isOpened():
             kind = "a camera of this number" if self._is_camera else "a video"
             raise VideoError(f"{self._name}: expected {kind}, but OpenCV cannot open it")
@@ -159,6 +162,19 @@ class VideoReader:
         self.close()
 
 
+def _camera_or_name(source: VideoSource) -> tuple[int | None, str]:
+    """The number of a camera, and what the source is called."""
+    if isinstance(source, Integral):  # a bool is refused there
+        camera = whole_number(source, "source", least=0, most=2**31 - 1)
+        return camera, f"camera {camera}"
+    name = path_name(source)
+    if name is None:
+        raise InvalidInputError(
+            f"source: expected a path, a URL or a camera's number, got {shown(source)}"
+        )
+    return None, _checked_name(name)
+
+
 def _checked_name(name: str) -> str:
     """The name, if OpenCV can take it: others end the process, or mean another file."""
     try:
@@ -206,14 +222,14 @@ class VideoWriter:
             InvalidInputError: another ending, or no usable rate.
             VideoError: there is no such folder, or the name is not UTF-8.
         """
-        self._path = Path(_checked_name(os.fspath(path)))
-        if self._path.suffix.lower() != ".mp4":
-            raise InvalidInputError(f"expected a name that ends in .mp4, got {path}")
-        if not 0 < rate <= MAX_RATE:
-            raise InvalidInputError(f"rate: expected 0 to {MAX_RATE:.0f} frames/s, got {rate!r}")
-        if not self._path.parent.is_dir():
+        name = path_name(path)
+        if name is None or Path(name).suffix.lower() != ".mp4":
+            raise InvalidInputError(f"expected a name that ends in .mp4, got {shown(path)}")
+        self._path = Path(_checked_name(name))
+        expected = f"{MIN_RATE} to {MAX_RATE:.0f} frames/s"
+        self._rate = number(rate, "rate", expected, least=MIN_RATE, most=MAX_RATE)
+        if not os.path.isdir(self._path.parent):  # noqa: PTH112  it raises for some names
             raise VideoError(f"{path}: there is no folder {self._path.parent}")
-        self._rate = rate
         self._writer: cv2.VideoWriter | None = None
         self._start = 0.0
         self._last: ImageArray | None = None
@@ -223,9 +239,15 @@ class VideoWriter:
         """Adds an RGB frame (H, W, 3) uint8, all of one size, at its time in seconds.
 
         Raises:
-            InvalidInputError: a frame of another size.
+            InvalidInputError: no such frame, one of another size, or no time.
             VideoError: the file cannot be written.
         """
+        time = number(time, "time", "a number of seconds")
+        image = np.ascontiguousarray(instance(image, "image", np.ndarray))
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+            raise InvalidInputError(
+                f"image: expected (H, W, 3) of uint8, got {image.shape} of {image.dtype}"
+            )
         size = (image.shape[1], image.shape[0])
         if self._writer is None or self._last is None:
             self._writer = cv2.VideoWriter(

@@ -18,7 +18,9 @@ import matplotlib as mpl
 import numpy as np
 
 from asmnet import FaceAnalyzer, FaceDetector
+from asmnet.commands.outputs import add_overwrite_option, check_outputs
 from asmnet.datasets.detection import DetectionPhoto, read_crowds
+from asmnet.errors import InvalidInputError
 from asmnet.evaluation.boxes import recalls
 from asmnet.evaluation.detector import (
     CROWD_IOU,
@@ -43,7 +45,12 @@ def main() -> None:
     parser.add_argument("--yunet", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--out", type=Path)
+    add_overwrite_option(parser)
     options = parser.parse_args()
+    try:
+        check_outputs(options, ["json", "out"])
+    except InvalidInputError as error:
+        parser.error(str(error))
     photos = read_crowds(options.data, "val")
     pictures = [load_image(photo.image) for photo in photos]
     lines: dict[str, list[dict[str, float]]] = {"FaceDetector": [], "asmnet.detect": []}

@@ -2,23 +2,29 @@
 
 Machines are noisy: the candidates take turns, the fastest of many rounds counts, and only ratios
 within one run say anything. ``--yunet FILE`` puts OpenCV's YuNet beside ours at the same size.
+``--files`` times large JPEG files instead, of which decoding is most of the work.
 ``--face-mesh FILE`` puts MediaPipe's face mesh beside our networks alone, as LiteRT runs it
 (``pip install "asmnet[bench]"``; the file is face_landmark.tflite of the package mediapipe 0.10).
 """
 
 import argparse
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 import asmnet
 from asmnet.evaluation.timing import best_ms
 from asmnet.image import load_image
 from asmnet.session import OnnxSession
 
-PHOTO = Path(__file__).parent.parent / "examples" / "photos" / "astronaut.png"
+PHOTOS = Path(__file__).parent.parent / "examples" / "photos"
+PHOTO, CREW = PHOTOS / "astronaut.png", PHOTOS / "apollo11_crew.jpg"
+# Phones' photos of 12 and 48 megapixels, and the rounds that their times take part in.
+FILES, FILE_ROUNDS = ((4032, 3024), (8064, 6048)), 5
 NETWORKS = ("asmnet-68", "asmnet-98", "asmnet-98-wide", "asmnet-68-lite", "asmnet-paper-68")
 
 
@@ -76,6 +82,35 @@ def _tflite(path: Path) -> Callable[[], object]:
     return run
 
 
+def large_photo(size: tuple[int, int]) -> bytes:
+    """A JPEG file of so many pixels, with the grain that real ones have."""
+    with Image.open(CREW) as image:
+        pixels = np.array(image.resize(size, Image.Resampling.BICUBIC))
+    grain = np.random.default_rng(0).integers(-6, 7, (1008, 1008, 3), dtype=np.int16)
+    for rows in range(0, size[1], 1008):
+        for columns in range(0, size[0], 1008):
+            part = pixels[rows : rows + 1008, columns : columns + 1008]
+            part[:] = np.clip(part + grain, 0, 255)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def files(photo: bytes) -> dict[str, Callable[[], object]]:
+    """What decoding costs, and what the detector saves of it."""
+    cv2.setNumThreads(1)
+    detector = asmnet.FaceDetector(threads=1)
+    portraits = asmnet.FaceDetector(input_size=320, threads=1)
+    analyzer = asmnet.FaceAnalyzer(threads=1)
+    return {
+        "load_image": lambda: load_image(photo),
+        "FaceAnalyzer.detect": lambda: analyzer.detect(photo),
+        "FaceDetector.detect of load_image": lambda: detector.detect(load_image(photo)),
+        "FaceDetector.detect": lambda: detector.detect(photo),
+        "FaceDetector(input_size=320).detect": lambda: portraits.detect(photo),
+    }
+
+
 def report(title: str, candidates: dict[str, Callable[[], object]], rounds: int) -> None:
     """Prints a line for each candidate, with its ratio to the first."""
     times = best_ms(candidates, rounds=rounds)
@@ -87,14 +122,21 @@ def report(title: str, candidates: dict[str, Callable[[], object]], rounds: int)
 
 
 def main() -> None:
-    """Prints two tables."""
+    """Prints the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--yunet", type=Path, help="YuNet's ONNX file")
     parser.add_argument("--face-mesh", type=Path, help="the mesh's .tflite file")
+    parser.add_argument("--files", action="store_true", help="only large JPEG files")
     parser.add_argument("--rounds", type=int, default=100)
     options = parser.parse_args()
+    if options.files:
+        for size in FILES:
+            photo = large_photo(size)
+            title = f"JPEG, {size[0]} x {size[1]}, {len(photo) / 1e6:.1f} MB"
+            report(title, files(photo), min(options.rounds, FILE_ROUNDS))
+        return
     report("calls", calls(options.yunet), options.rounds)
     report("networks alone, one face", networks(options.face_mesh), options.rounds)
 

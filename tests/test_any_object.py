@@ -1,9 +1,11 @@
 """Whatever object comes in the place of an argument: one of our errors, or a result."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from PIL import Image
 
 import asmnet
 from asmnet._checks import shown
+from asmnet.batch import BatchOptions, run_batch
 from asmnet.image import load_image
+from asmnet.video import VideoReader, VideoWriter
 
 
 class Hostile:
@@ -94,6 +98,48 @@ def streamed(**arguments):
     return list(ANALYZER.detect_stream(**arguments))
 
 
+class Capture:
+    """OpenCV's, for a machine that may have a camera."""
+
+    def __init__(self, source):
+        assert type(source) in (int, str)
+
+    def get(self, _):
+        return 10.0
+
+    def isOpened(self):  # noqa: N802
+        return True
+
+    def release(self):
+        pass
+
+
+def opened(source):
+    with patch("cv2.VideoCapture", Capture), VideoReader(source) as video:
+        return video.rate
+
+
+def written(path, rate, image, time):
+    with VideoWriter(path, rate) as video:
+        video.write(image, time)
+        return video.frames
+
+
+class Threads(ThreadPoolExecutor):
+    """In place of the processes of a batch."""
+
+    def __init__(self, workers, *_args, **_options):
+        super().__init__(workers)
+
+
+def batched(*, files, out, workers, resume, overwrite, options):
+    with patch("asmnet.batch.runner.ProcessPoolExecutor", Threads):
+        return list(run_batch(
+            files, out, options, workers=workers, resume=resume, overwrite=overwrite
+        ))  # fmt: skip
+
+
+BATCH = {"files": [], "out": "f.jsonl", "workers": 2, "resume": False, "overwrite": True}
 PHOTO = np.zeros((64, 64, 3), np.uint8)
 PLACES = {"image": PHOTO, "channel_order": "rgb"}
 WHICH = {"min_score": 0.5, "max_faces": 3}
@@ -119,7 +165,8 @@ ENTRIES = {
     ),
     "FaceDetector": (
         asmnet.FaceDetector,
-        {"weights": "asmnet-face", "input_size": 64, "min_score": 0.5} | RUNTIME,
+        {"weights": "asmnet-face", "input_size": 64, "min_score": 0.5, "tiles": False,
+         "rotated_retry": True} | RUNTIME,
     ),
     "FaceDetector.detect": (
         DETECTOR.detect, PLACES | {"min_score": 0.5},
@@ -139,6 +186,14 @@ ENTRIES = {
         asmnet.Smoothing,
         {"min_cutoff": 1.0, "beta": 1.0, "local_beta": 1.0, "rotation_beta": 1.0,
          "speed_cutoff": 1.0},
+    ),
+    "VideoReader": (opened, {"source": __file__}),
+    "VideoWriter": (written, {"path": "out.mp4", "rate": 10, "image": PHOTO, "time": 0.0}),
+    "run_batch": (batched, BATCH | {"options": BatchOptions()}),
+    "BatchOptions": (
+        lambda **options: batched(**BATCH, options=BatchOptions(**options)),
+        {"crops": Path("crops"), "crops_root": Path(), "crop_size": 112, "input_size": 320,
+         "landmarks": 68, "max_pixels": 9, "tiles": True} | WHICH,
     ),
     "draw_faces": (asmnet.draw_faces, PLACES | {"faces": [A_FACE]}),
     "align_transform": (
@@ -188,6 +243,20 @@ ENTRIES = {
         ("aligned_crop", {"size": np.uint16(64), "template": np.eye(5, 2, dtype=np.float16)}),
         ("Smoothing", {"beta": np.float32(2)}),
         ("HeadPose.from_dict, the values", {"yaw": np.float32(3)}),
+        ("run_batch", {"workers": np.int8(1), "overwrite": np.True_, "out": Path("f.csv")}),
+        (
+            "BatchOptions",
+            {
+                "landmarks": np.int64(98),
+                "min_score": np.float32(0.5),
+                "tiles": np.False_,
+                "max_faces": np.int64(3),
+                "crop_size": np.uint8(64),
+                "crops": "crops",
+            },
+        ),
+        ("VideoReader", {"source": np.int64(0)}),
+        ("VideoWriter", {"rate": np.float32(10), "time": np.int64(0)}),
     ],
 )
 def test_numpy_s_numbers_are_numbers(entry, numbers):
@@ -213,6 +282,20 @@ def test_numpy_s_numbers_are_numbers(entry, numbers):
         ("FaceLandmarker.predict", {"bboxes": [["1", "2", "3", "4"]]}, "numbers"),
         ("FaceLandmarker.predict", {"bboxes": [[5, 5, 5.0000001, 9]]}, "x1 > x0"),
         ("FaceAnalyzer.detect_stream", {"images": "a.jpg"}, "put it into a list"),
+        ("run_batch", {"files": "a.jpg"}, "put it into a list"),
+        ("run_batch", {"files": Path("a.jpg")}, "put it into a list"),
+        ("run_batch", {"files": [b"a.jpg"]}, "files: expected a path, got b'a.jpg'"),
+        ("run_batch", {"out": None}, "out: expected a path, got None"),
+        ("run_batch", {"resume": True}, "expected resume or overwrite, got both"),
+        ("run_batch", {"workers": 0}, "workers: expected a positive int"),
+        ("BatchOptions", {"crop_size": 0}, "crop_size: expected a positive int"),
+        ("VideoReader", {"source": None}, "a path, a URL or a camera's number, got None"),
+        ("VideoReader", {"source": True}, "source: expected an int from 0 on"),
+        ("VideoReader", {"source": "x" * 5000}, "no such file"),
+        ("VideoWriter", {"rate": "10"}, "rate: expected 0.001 to 240 frames/s"),
+        ("VideoWriter", {"image": PHOTO / 255.0}, "of uint8, got .* of float64"),
+        ("VideoWriter", {"image": PHOTO[:, :, 0]}, "of uint8, got"),
+        ("VideoWriter", {"time": math.nan}, "time: expected a number of seconds"),
     ],
 )
 def test_what_is_wrong_is_told(entry, wrong, told):

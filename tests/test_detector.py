@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -5,6 +7,7 @@ from PIL import Image
 import asmnet
 from asmnet.detector import STRIDES, decode, unrotated
 from asmnet.errors import InvalidInputError
+from asmnet.image import load_image, load_reduced
 
 # Where the faces of the test photos are, read off the pictures by hand: xyxy, brows to chin.
 ASTRONAUT = np.array([181, 88, 268, 179])
@@ -61,6 +64,47 @@ def test_larger_input_finds_smaller_faces(photos):
     image = Image.new("RGB", (1600, 1600), (90, 120, 90))
     image.paste(Image.open(photos / "astronaut.png").convert("RGB").resize((300, 300)), (900, 700))
     assert asmnet.FaceDetector(input_size=1280).detect(image)
+
+
+def test_large_jpeg_files_are_decoded_no_larger_than_they_are_looked_at(photos, monkeypatch):
+    """Of a phone: stored on its side, with an orientation."""
+    with Image.open(photos / "astronaut.png") as image:
+        upright = image.convert("RGB").crop((0, 0, 512, 320)).resize((2560, 1600))
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x112] = 6
+    upright.transpose(Image.Transpose.ROTATE_90).save(file, "JPEG", exif=exif)
+    factors = []
+
+    def load(*arguments, **options):
+        pixels, factor = load_reduced(*arguments, **options)
+        factors.append(factor)
+        return pixels, factor
+
+    monkeypatch.setattr("asmnet.detector.load_reduced", load)
+    small = asmnet.FaceDetector(input_size=320, threads=1)
+    (face,) = small.detect(file.getvalue())
+    (same,) = small.detect(load_image(file.getvalue()))
+    assert factors == [8, 1]
+    assert iou(face.bbox, 5 * ASTRONAUT) > MIN_IOU
+    assert np.abs(face.bbox - same.bbox).max() < 5  # of 450 pixels
+    assert np.abs(face.keypoints - same.keypoints).max() < 5
+    assert face.score == pytest.approx(same.score, abs=0.02)
+    assert (face.bbox.dtype, face.keypoints.dtype) == (np.float32, np.float32)
+    (face,) = asmnet.FaceDetector(threads=1).detect(file.getvalue())
+    assert factors == [8, 1, 2]
+    assert np.abs(face.bbox - same.bbox).max() < 10
+
+
+def test_tiles_show_files_at_full_size(photos, tmp_path, monkeypatch):
+    with Image.open(photos / "astronaut.png") as image:
+        image.convert("RGB").resize((1400, 1400)).save(tmp_path / "a.jpg")
+    monkeypatch.setattr("asmnet.detector.TILE_SIDE", 1400)
+    shapes = []
+    detector = asmnet.FaceDetector(input_size=320, tiles=True, threads=1)
+    real = detector._session.run
+    monkeypatch.setattr(detector._session, "run", lambda x: shapes.append(x.shape) or real(x))
+    detector.detect(tmp_path / "a.jpg")
+    assert shapes[1] == (1, 1408, 1408, 3)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 3000, 3), (64, 64, 3)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
+import os
 import signal
 import sys
 from collections.abc import Generator, Iterable, Iterator
@@ -17,7 +18,15 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-from asmnet._checks import flag, probability
+from asmnet._checks import (
+    flag,
+    instance,
+    iterable,
+    path_name,
+    positive_int,
+    probability,
+    shown,
+)
 from asmnet._version import __version__
 from asmnet.analyzer import check_landmarks, check_max_faces
 from asmnet.batch.journal import Journal, Progress
@@ -34,6 +43,7 @@ FORMATS = (".parquet", ".jsonl", ".csv")
 # to stay busy while one of them has a huge photo, whose rows all others have to wait for.
 PORTION = 4
 PORTIONS_AHEAD = 8
+MAX_CROP_SIZE = 16384
 
 _MAIN_GUARD = (
     'a script must call it under `if __name__ == "__main__":`, because each worker imports the '
@@ -42,8 +52,8 @@ _MAIN_GUARD = (
 
 
 def run_batch(
-    files: Iterable[str],
-    out: Path,
+    files: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
     options: BatchOptions,
     *,
     workers: int = 1,
@@ -72,10 +82,10 @@ def run_batch(
         The progress at the start, not zero if resumed, and after every few files.
 
     Raises:
-        InvalidInputError: an unknown suffix or folder; an option out of its range; pyarrow is
-            missing; another run writes to ``out``; ``out``, an unfinished run or crops are there
-            already, and neither ``resume`` nor ``overwrite`` is set; or, to resume, other files
-            or options than before.
+        InvalidInputError: no list of paths; an unknown suffix or folder; an option out of its
+            range; pyarrow is missing; another run writes to ``out``; ``out``, an unfinished run
+            or crops are there already, and neither ``resume`` nor ``overwrite`` is set; or, to
+            resume, other files or options than before.
         WeightsError: the weights cannot be used.
         AsmnetError: a worker was killed, or could not start.
         OSError: a list, a folder or an output cannot be read or written.
@@ -83,19 +93,17 @@ def run_batch(
     # What CPython itself looks at before it starts a process; by then the journal would be open.
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise AsmnetError(f"run_batch: called by the import of the main module: {_MAIN_GUARD}")
-    _check(out, options)
+    names, out = _names(files), Path(_path(out, "out"))
+    _check(out)
+    options = _checked(options)
+    workers = positive_int(workers, "workers", most=1024)
+    resume, overwrite = flag(resume, "resume"), flag(overwrite, "overwrite")
     if resume and overwrite:
         raise InvalidInputError("expected resume or overwrite, got both")
     with locked(out):
         journal = Journal(out, _settings(options), resume=resume, overwrite=overwrite)
         if options.crops is not None:
-            if journal.is_new and not overwrite and _is_used(options.crops):
-                raise InvalidInputError(
-                    f"{options.crops}: expected a new or empty folder for the crops; choose "
-                    "another, or write over what is there with --overwrite"
-                )
-            options.crops.mkdir(parents=True, exist_ok=True)
-        names = iter(files)
+            _prepare_crops(options.crops, used=overwrite or not journal.is_new)
         journal.skip_done(names)
         if journal.is_done:
             more = next(names, None)
@@ -154,20 +162,48 @@ def _start_tracker() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _check(out: Path, options: BatchOptions) -> None:
+def _check(out: Path) -> None:
     """What can be wrong is told before the work."""
     if out.suffix not in FORMATS:
         raise InvalidInputError(f"{out}: expected a name that ends in {', '.join(FORMATS)}")
-    if not out.parent.is_dir():
+    if not os.path.isdir(out.parent):  # noqa: PTH112  Path.is_dir raises where it may not look
         raise InvalidInputError(f"{out}: there is no folder {out.parent}")
     if out.suffix == ".parquet":
         arrow_schema()  # pyarrow is missed now, not after hours
-    check_landmarks(options.landmarks)
-    probability(options.min_score, "min_score")
-    check_max_faces(options.max_faces)
-    if options.input_size is not None:
-        check_input_size(options.input_size)
-    flag(options.tiles, "tiles")
+
+
+def _checked(options: BatchOptions) -> BatchOptions:
+    """The options in plain numbers and paths, which JSON can take."""
+    instance(options, "options", BatchOptions)
+    size, crops, pixels = options.input_size, options.crops, options.max_pixels
+    return BatchOptions(
+        landmarks=check_landmarks(options.landmarks),
+        min_score=probability(options.min_score, "min_score"),
+        max_faces=check_max_faces(options.max_faces),
+        input_size=None if size is None else check_input_size(size),
+        tiles=flag(options.tiles, "tiles"),
+        crops=None if crops is None else Path(_path(crops, "crops")),
+        crops_root=Path(_path(options.crops_root, "crops_root")),
+        crop_size=positive_int(options.crop_size, "crop_size", most=MAX_CROP_SIZE),
+        max_pixels=None if pixels is None else positive_int(pixels, "max_pixels", most=sys.maxsize),
+    )
+
+
+def _names(files: Iterable[str | os.PathLike[str]]) -> Iterator[str]:
+    """The paths as strings; InvalidInputError for a single one, whose letters are no paths."""
+    if path_name(files) is not None or isinstance(files, bytes | bytearray):
+        raise InvalidInputError(
+            f"files: expected an iterable of paths, got a single one ({shown(files)}); put it "
+            "into a list"
+        )
+    return (_path(file, "files") for file in iterable(files, "files"))
+
+
+def _path(value: str | os.PathLike[str], name: str) -> str:
+    path = path_name(value)
+    if path is None:
+        raise InvalidInputError(f"{name}: expected a path, got {shown(value)}")
+    return path
 
 
 def _settings(options: BatchOptions) -> dict[str, Any]:
@@ -182,8 +218,18 @@ def _settings(options: BatchOptions) -> dict[str, Any]:
     }
 
 
-def _is_used(folder: Path) -> bool:
-    return folder.exists() and any(folder.iterdir())
+def _prepare_crops(folder: Path, *, used: bool) -> None:
+    """Makes the folder; there may be something in it if it may be ``used``."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        empty = not any(folder.iterdir())
+    except (OSError, ValueError) as error:  # ValueError: a NUL
+        raise InvalidInputError(f"crops: cannot make the folder: {error}") from error
+    if not empty and not used:
+        raise InvalidInputError(
+            f"{folder}: expected a new or empty folder for the crops; choose another, or write "
+            "over what is there with --overwrite"
+        )
 
 
 def _portions(names: Iterator[str]) -> Iterator[list[str]]:

@@ -23,9 +23,15 @@ def add_overwrite_option(parser: argparse._ActionsContainer) -> None:
 class OutputCheck:
     """Tells before the work which outputs would destroy a file."""
 
-    def __init__(self, inputs: Iterable[str | Path], *, overwrite: bool) -> None:
-        """``inputs`` are files that must stay as they are, by whatever name or link."""
+    def __init__(
+        self, inputs: Iterable[str | Path], *, overwrite: bool, folders: Iterable[Path] = ()
+    ) -> None:
+        """``inputs`` are files that must stay as they are, by whatever name or link.
+
+        All files below ``folders`` are inputs, too.
+        """
         self._inputs = {_identity(Path(path)) for path in inputs}
+        self._folders = [folder.resolve() for folder in folders]
         self._overwrite = overwrite
 
     def check(self, option: str, path: Path) -> None:
@@ -36,7 +42,7 @@ class OutputCheck:
                 may not be replaced.
         """
         identity = _identity(path)
-        if identity in self._inputs:
+        if identity in self._inputs or (path.is_file() and self._is_below(path)):
             raise InvalidInputError(
                 f"{option}: expected another file than the inputs and the other outputs, got {path}"
             )
@@ -47,6 +53,25 @@ class OutputCheck:
             )
         if not path.exists() or path.is_file():  # a terminal or pipe may be used twice
             self._inputs.add(identity)
+
+    def _is_below(self, path: Path) -> bool:
+        return any(path.resolve().is_relative_to(folder) for folder in self._folders)
+
+
+def check_outputs(
+    options: argparse.Namespace, names: Iterable[str], inputs: Iterable[str | Path] = ()
+) -> OutputCheck:
+    """Checks the files of those options of ``names`` that were given; ``--data`` is an input.
+
+    Raises:
+        InvalidInputError: as `OutputCheck.check`.
+    """
+    outputs = OutputCheck(inputs, overwrite=options.overwrite, folders=[options.data])
+    for name in names:
+        path = getattr(options, name)
+        if path is not None:
+            outputs.check(f"--{name}", path)
+    return outputs
 
 
 @contextmanager

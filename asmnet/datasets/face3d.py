@@ -39,12 +39,14 @@ def write_face3d(data: Path, target: Path) -> None:
         neutral, identity, expression = (
             values[name].astype(np.float64) for name in ("neutral", "identity", "expression")
         )
-    np.savez_compressed(
-        target,
-        neutral=_symmetric(neutral - neutral.mean(axis=0)).astype(np.float32),
-        identity=_modes(identity, IDENTITY_MODES).astype(np.float32),
-        expression=_modes(EXPRESSION_SPREAD * expression, EXPRESSION_MODES).astype(np.float32),
-    )
+    expressions = _modes(EXPRESSION_SPREAD * expression, EXPRESSION_MODES)
+    with target.open("wb") as file:  # for a path NumPy appends its own suffix
+        np.savez_compressed(
+            file,
+            neutral=_symmetric(neutral - neutral.mean(axis=0)).astype(np.float32),
+            identity=_modes(identity, IDENTITY_MODES).astype(np.float32),
+            expression=expressions.astype(np.float32),
+        )
 
 
 def _mirror(shapes: FloatArray) -> FloatArray:

@@ -56,7 +56,8 @@ def write_labels(weights: str, data: Path, out: Path) -> int:
     if not rows:
         raise InvalidInputError(f"{data}: expected photos under {', '.join(FOLDERS)}, got none")
     source, name, landmarks, rotation = (np.array(column) for column in zip(*rows, strict=True))
-    np.savez_compressed(out, source=source, name=name, landmarks=landmarks, rotation=rotation)
+    with out.open("wb") as file:  # for a path NumPy appends its own suffix
+        np.savez_compressed(file, source=source, name=name, landmarks=landmarks, rotation=rotation)
     return len(rows)
 
 

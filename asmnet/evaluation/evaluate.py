@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from asmnet._checks import one_of
 from asmnet.analyzer import FaceAnalyzer
+from asmnet.commands.outputs import check_outputs
 from asmnet.datasets.formats import read_300w_test
 from asmnet.detector import FaceDetector
 from asmnet.errors import InvalidInputError
@@ -27,6 +29,7 @@ from asmnet.evaluation.landmarks import (
 from asmnet.evaluation.metrics import nme
 from asmnet.evaluation.pose import pointing_faces, pointing_figures, pose_tables
 from asmnet.evaluation.report import (
+    TABLES,
     draw_error_curves,
     draw_point_errors,
     draw_reliability,
@@ -42,13 +45,18 @@ from asmnet.geometry import points_box
 from asmnet.image import ImageArray, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.weights import MANIFEST, PACKAGE
-from asmnet.weights.records import read_record, write_record
+from asmnet.weights.records import read_record, read_records, write_record
 
 BUNDLED = {
     "detector": "asmnet-face",
     "landmarks": "asmnet-68",
     "pose": "asmnet-68",
     "robustness": "asmnet-68",
+}
+# What a report has besides its tables.
+PICTURES = {
+    "landmarks": ("ced.png", "error_per_point.png", "worst.png"),
+    "robustness": ("reliability.png",),
 }
 COMMON = "300W common"
 
@@ -58,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
     name = options.weights or BUNDLED[options.what]
     if options.what != "landmarks" and (options.set is not None or options.pupil):
         raise InvalidInputError(f"--set, --pupil: expected with landmarks, got {options.what}")
+    _check_outputs(options)
     scores = reliability = None
     if options.what == "detector":
         tables = detector_tables(name, options.data, options.yunet)
@@ -95,6 +104,17 @@ def run(options: argparse.Namespace) -> int:
         extra += " --yunet YUNET.onnx" if options.yunet is not None else ""
         _store(name, tables[name], f"asmnet-train evaluate {options.what} --data DATA{extra}")
     return 0
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    inputs = [path for path in (options.weights, options.yunet) if path is not None]
+    outputs = check_outputs(options, ["json", "sheet"], inputs)
+    if options.update_manifest:
+        known = [record["name"] for record in read_records(PACKAGE / MANIFEST)]
+        one_of(options.weights or BUNDLED[options.what], "--update-manifest", known)
+    if options.report is not None:
+        for name in (*TABLES, *PICTURES.get(options.what, ())):
+            outputs.check("--report", options.report / name)
 
 
 def _landmarks(

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from asmnet.weights import HUB_SCHEME, MANIFEST, WeightsRecord
 
+MARK = "<!-- Made by asmnet-train, which keeps a card without this line as it is. -->"
+"""Stands in the cards that may be made anew."""
+
 _TAGS = {
     "detection": ["face-detection"],
     "landmarks": ["facial-landmarks", "head-pose-estimation"],
@@ -23,6 +26,8 @@ def model_card(repo: str, records: Sequence[WeightsRecord]) -> str:
         "tags:",
         *(f"- {tag}" for tag in tags),
         "---",
+        MARK,
+        "",
         f"# {repo.rsplit('/', 1)[-1]}",
         "",
         "ONNX networks for [asmnet](https://pypi.org/project/asmnet/), which finds faces, facial",

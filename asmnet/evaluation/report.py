@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from asmnet.draw import draw_faces
 from asmnet.evaluation.boxes import REFERENCE_SIDE, PhotoBoxes
@@ -20,6 +21,7 @@ LABEL = (255, 60, 60)  # RGB, of labelled points
 # RGB of boxes that a detector found, missed, and drew where nobody is.
 FOUND, MISSED, FALSE = (60, 220, 60), (255, 60, 60), (255, 230, 40)
 TILE, COLUMNS = 300, 6
+TABLES = ("figures.json", "table.md")
 
 
 def markdown(tables: Mapping[str, Mapping[str, float]]) -> str:
@@ -34,11 +36,11 @@ def markdown(tables: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def write_tables(folder: Path, tables: Mapping[str, Mapping[str, float]]) -> None:
-    """Writes ``figures.json`` and ``table.md`` into a folder, which is made."""
+    """Writes the `TABLES`, ``figures.json`` and ``table.md``, into a folder, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(tables, indent=2, ensure_ascii=False)
-    (folder / "figures.json").write_text(text + "\n", encoding="utf-8")
-    (folder / "table.md").write_text(markdown(tables) + "\n", encoding="utf-8")
+    figures = json.dumps(tables, indent=2, ensure_ascii=False)
+    for name, text in zip(TABLES, (figures, markdown(tables)), strict=True):
+        (folder / name).write_text(text + "\n", encoding="utf-8")
 
 
 def draw_error_curves(path: Path, errors: Mapping[str, FloatArray], limit: float = 10.0) -> None:
@@ -156,4 +158,4 @@ def sheet(tiles: list[ImageArray], columns: int = COLUMNS) -> ImageArray:
 
 def write_picture(path: Path, image: ImageArray) -> None:
     """Writes an RGB picture."""
-    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    Image.fromarray(image).save(path)  # OpenCV tells nobody of a file that it cannot write

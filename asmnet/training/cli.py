@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+from asmnet.commands.outputs import OutputCheck, add_overwrite_option, check_outputs
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.pose3d import FACE3D
 from asmnet.training.config import DetectorConfig, LandmarkConfig, VerifierConfig, read_config
-from asmnet.weights import HUB_SCHEME, PACKAGE
+from asmnet.weights import HUB_SCHEME, MANIFEST, PACKAGE
+from asmnet.weights.records import read_records
+
+# What a run leaves in its folder.
+RUN_FILES = ("checkpoint.pt", "best.pt", "log.csv", "curve.png", "shapes.npz")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -18,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         code: int = options.run(options)
-    except AsmnetError as error:
+    except (AsmnetError, OSError) as error:
         print(f"asmnet-train: {error}", file=sys.stderr)
         return 1
     return code
@@ -33,7 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--data", type=Path, required=True, help="root of the data folders")
     fit.add_argument("--out", type=Path, help="folder of the run (default: runs/CONFIG[-seedN])")
     fit.add_argument("--seed", type=int, metavar="N", help="in place of the config's seed")
-    fit.add_argument("--resume", action="store_true", help="go on from the run's last epoch")
+    again = fit.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on from the run's last epoch")
+    add_overwrite_option(again)
     fit.set_defaults(run=_fit)
 
     export = commands.add_parser("export", help="write a run's ONNX file and manifest record")
@@ -53,12 +61,14 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--out", type=Path, default=PACKAGE, help="holds weights/ and the manifest (the package)"
     )
+    add_overwrite_option(export)
     export.set_defaults(run=_export)
 
     label = commands.add_parser("label", help="label unlabelled photos with a trained network")
     label.add_argument("weights", help="a name or an ONNX file, with confidence and presence")
     label.add_argument("--data", type=Path, required=True, help="root of the data folders")
     label.add_argument("--out", type=Path, required=True, help="the .npz file for a config")
+    add_overwrite_option(label)
     label.set_defaults(run=_label)
 
     count = commands.add_parser("count", help="parameters and multiply-adds of configs' networks")
@@ -70,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     asm.add_argument("--out", type=Path, required=True, help="the picture, for example asm.png")
     asm.add_argument("--model", type=Path, help="a run's shapes.npz (default: a new one)")
     asm.add_argument("--aligned", action="store_true", help="align the shapes of a new one")
+    add_overwrite_option(asm)
     asm.set_defaults(run=_asm)
 
     table = commands.add_parser("table", help="compare exported landmark networks on 300W")
@@ -106,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         help="draw a contact sheet: 24 test photos, or with detector the validation photos of "
         "crowds with most errors: found is green, missed red, false yellow",
     )  # fmt: skip
+    add_overwrite_option(evaluate)
     evaluate.set_defaults(run=_evaluate)
 
     verification = commands.add_parser(
@@ -117,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     face3d = commands.add_parser("face3d", help="make the package's 3-D face from ICT-FaceKit's")
     face3d.add_argument("--data", type=Path, required=True, help="root with ict_face68/")
     face3d.add_argument("--out", type=Path, default=FACE3D, help="default: the package's own")
+    add_overwrite_option(face3d)
     face3d.set_defaults(run=_face3d)
 
     publish = commands.add_parser("publish", help="put exported weights on a Hugging Face hub")
@@ -139,6 +152,8 @@ def _run_name(options: argparse.Namespace) -> str:
 def _fit(options: argparse.Namespace) -> int:
     config = read_config(options.config)
     folder = options.out or Path("runs") / _run_name(options)
+    if not options.resume and not options.overwrite:
+        _check_new(folder)
     if options.seed is not None:
         config = replace(config, schedule=replace(config.schedule, seed=options.seed))
     if isinstance(config, DetectorConfig):
@@ -156,6 +171,32 @@ def _fit(options: argparse.Namespace) -> int:
     return 0
 
 
+def _check_new(folder: Path) -> None:
+    """A run that begins does not take the place of another one."""
+    # Processes that share a training start at different moments, and the first one writes.
+    if os.environ.get("RANK", "0") == "0" and any((folder / name).exists() for name in RUN_FILES):
+        raise InvalidInputError(
+            f"{folder}: a run is there already: go on with --resume, choose another folder with "
+            "--out, or begin again with --overwrite"
+        )
+
+
+def _check_export(options: argparse.Namespace, name: str) -> None:
+    """No file and no record of the manifest is lost that was there before."""
+    kinds = {"": True, "-fp16": options.fp16, "-int8": options.int8}
+    names = [f"{name}{kind}" for kind, wanted in kinds.items() if wanted]
+    outputs = OutputCheck([options.config], overwrite=options.overwrite)
+    for each in names:
+        outputs.check("--out", options.out / "weights" / f"{each}.onnx")
+    path = options.out / MANIFEST
+    if path.exists() and not options.overwrite:
+        for known in {record["name"] for record in read_records(path)} & set(names):
+            raise InvalidInputError(
+                f"--out: {path} has a record of {known} already; choose another folder, or "
+                "replace it with --overwrite"
+            )
+
+
 def _export(options: argparse.Namespace) -> int:
     from asmnet.training.export.compress import accuracy, export_float16, export_int8
     from asmnet.training.export.onnx_file import export
@@ -166,6 +207,7 @@ def _export(options: argparse.Namespace) -> int:
     name, config = _run_name(options), read_config(options.config)
     if options.int8 and not isinstance(config, LandmarkConfig):
         raise InvalidInputError(f"--int8: expected a landmark network, got task {config.task!r}")
+    _check_export(options, name)
     out, data = options.out, options.data
     run = options.folder or Path("runs") / name
     records = [
@@ -189,6 +231,7 @@ def _export(options: argparse.Namespace) -> int:
 def _label(options: argparse.Namespace) -> int:
     from asmnet.datasets.pseudo_labels import write_labels
 
+    check_outputs(options, ["out"], [options.weights])
     count = write_labels(options.weights, options.data, options.out)
     print(f"{options.out}: {count} faces")
     return 0
@@ -211,13 +254,16 @@ def _asm(options: argparse.Namespace) -> int:
         telling_shape,
     )
 
+    check_outputs(options, ["out"], [] if options.model is None else [options.model])
     faces = labelled_faces(options.data, "train")
     if options.model is None:
         model = fit_shape_model(faces, 1.0, aligned=options.aligned)
     else:
         model = ActiveShapeModel.load(options.model)
     shapes = [shape_in_frame(face.landmarks, aligned=model.aligned) for face in faces]
-    draw_model(model, telling_shape(model, shapes)).savefig(options.out, dpi=100)
+    figure = draw_model(model, telling_shape(model, shapes))
+    # The format is named because without it a name that has no suffix gets one.
+    figure.savefig(options.out, dpi=100, format=options.out.suffix[1:] or "png")
     print(f"{options.out}: written, {len(model.variances)} modes of {len(faces)} shapes")
     return 0
 
@@ -245,16 +291,18 @@ def _verification(options: argparse.Namespace) -> int:
 def _face3d(options: argparse.Namespace) -> int:
     from asmnet.datasets.face3d import write_face3d
 
+    check_outputs(options, ["out"])
     write_face3d(options.data, options.out)
     print(f"{options.out}: {options.out.stat().st_size} bytes")
     return 0
 
 
 def _publish(options: argparse.Namespace) -> int:
-    from asmnet.training.export.publish import CARD, publish
+    from asmnet.training.export.publish import CARD, is_own_card, publish
 
     commit = publish(options.folder, options.repo, private=options.private, dry_run=options.dry_run)
-    print(f"{options.folder / CARD}: written")
+    kept = "kept, it is your own" if is_own_card(options.folder / CARD) else "written"
+    print(f"{options.folder / CARD}: {kept}")
     if commit is not None:
         print(f"published: {HUB_SCHEME}{options.repo}@{commit}#NAME")
     return 0

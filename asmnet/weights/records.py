@@ -117,9 +117,20 @@ def cache_folder() -> Path:
 
 @cache
 def manifest() -> Mapping[str, WeightsRecord]:
-    """The weights that the package knows by name: bundled ones, and ones to download."""
+    """The weights that the package knows by name: bundled ones, and ones to download.
+
+    Raises:
+        WeightsError: the package lacks its data files.
+    """
     path = PACKAGE / MANIFEST
-    return parse_manifest(path.read_text(encoding="utf-8"), str(path))
+    try:
+        content = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise WeightsError(
+            f"{path}: the file is lost: reinstall with `pip install --force-reinstall asmnet`; for "
+            "a frozen program call PyInstaller with `--collect-data asmnet`"
+        ) from error
+    return parse_manifest(content, str(path))
 
 
 def parse_manifest(

@@ -117,6 +117,33 @@ def test_only_overwrite_replaces_what_is_there(batch, tmp_path, capsys):
         batch(out, "--overwrite", "--resume")
 
 
+@pytest.mark.parametrize("ending", [".partial", ".new"])
+def test_a_finished_table_is_not_added_to_over_a_file_of_somebody(tmp_path, ending):
+    out = tmp_path / "faces.csv"
+    list(run_batch([], out, BatchOptions()))
+    before = out.read_bytes()
+    other = Path(f"{out}{ending}")
+    other.write_text("mine")
+    with pytest.raises(InvalidInputError, match="expected no files beside it"):
+        list(run_batch([str(tmp_path / "gone.jpg")], out, BatchOptions(), resume=True))
+    assert other.read_text() == "mine"
+    assert out.read_bytes() == before
+    other.unlink()
+    assert [*run_batch([str(tmp_path / "gone.jpg")], out, BatchOptions(), resume=True)][-1].failed
+    assert len(rows(out)) == 1
+
+
+@pytest.mark.parametrize("text", ["", "[]", "null", "\0", '{"progress": 3}', '{"progress": {}}'])
+def test_a_state_that_is_none_is_told(tmp_path, text):
+    out = tmp_path / "faces.jsonl"
+    for ending in (".state", ".done"):
+        path = Path(f"{out}{ending}")
+        path.write_text(text)
+        with pytest.raises(InvalidInputError, match=f"{path}: not the state of a run"):
+            Journal(out, {}, resume=True, overwrite=False)
+        path.unlink()
+
+
 def test_a_table_that_is_overwritten_stays_until_the_end(names, tmp_path):
     out = tmp_path / "faces.jsonl"
     out.write_text("old")

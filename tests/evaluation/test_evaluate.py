@@ -157,7 +157,7 @@ SHAPE_98 = (SHAPE_98 - (WFLW_TO_IBUG @ SHAPE_98).min(axis=0)) / np.ptp(
 def figures_of(arguments, folder, capsys):
     """The one column of figures of an `evaluate landmarks` command."""
     target = folder / "figures.json"
-    assert main(["evaluate", "landmarks", *arguments, "--json", str(target)]) == 0
+    assert main(["evaluate", "landmarks", *arguments, "--json", str(target), "--overwrite"]) == 0
     capsys.readouterr()
     (figures,) = json.loads(target.read_text()).values()
     return figures

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from asmnet.errors import AsmnetError
-from asmnet.evaluation.model_card import model_card
+from asmnet.evaluation.model_card import MARK, model_card
 from asmnet.weights import HUB_SCHEME, MANIFEST, check_content, parse_manifest
 from asmnet.weights.hub import hub_errors
 
@@ -18,6 +18,8 @@ class PublishError(AsmnetError):
 
 def publish(folder: Path, repo: str, *, private: bool = False, dry_run: bool = False) -> str | None:
     """Writes ``folder/README.md`` and uploads it with the manifest and its weights, as one commit.
+
+    A ``README.md`` that is there and was not made here is kept, and uploaded as it is.
 
     Args:
         folder: what ``asmnet-train export --out`` wrote: weights_manifest.json and weights/.
@@ -48,9 +50,11 @@ def publish(folder: Path, repo: str, *, private: bool = False, dry_run: bool = F
             )
     if len(files) == 1:
         raise PublishError(f"{folder / MANIFEST}: expected at least one weight of this folder")
-    card = model_card(repo, records)
-    (folder / CARD).write_text(card, encoding="utf-8")
-    files[CARD] = card.encode()
+    if is_own_card(folder / CARD):
+        files[CARD] = _read(folder / CARD)
+    else:
+        files[CARD] = model_card(repo, records).encode()
+        (folder / CARD).write_bytes(files[CARD])
     if dry_run:
         return None
 
@@ -65,6 +69,11 @@ def publish(folder: Path, repo: str, *, private: bool = False, dry_run: bool = F
             commit_message=f"Weights {', '.join(record.name for record in records)}",
         )
     return commit.oid
+
+
+def is_own_card(path: Path) -> bool:
+    """Whether there is a model card that somebody wrote, or took the mark of ours out of."""
+    return path.exists() and MARK.encode() not in _read(path)
 
 
 def _read(path: Path) -> bytes:
