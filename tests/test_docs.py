@@ -114,6 +114,19 @@ def test_tables_are_the_manifest_s():
     assert tables.filled(page) == page, "python docs/tables.py writes them"
 
 
+def test_every_column_of_a_table_of_faces_is_told():
+    from asmnet.rows import COLUMNS
+
+    page = (ROOT / "docs" / "howto" / "batch.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+    assert re.findall(r"\w+", " ".join(told)) == list(COLUMNS)
+
+
+def test_every_page_is_in_the_navigation():
+    named = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(named) == [page.relative_to(ROOT / "docs").as_posix() for page in PAGES]
+
+
 def test_every_public_name_is_in_the_reference():
     import asmnet
 
@@ -130,6 +143,14 @@ def test_help(command, capsys):
     with pytest.raises(SystemExit, match="0"):
         main(command)
     assert "usage: asmnet" in capsys.readouterr().out
+
+
+def test_the_mesh_s_points_are_those_of_the_benchmark():
+    from tracking.mesh import MESH_68
+
+    page = ROOT / "docs" / "howto" / "migrate-mediapipe.md"
+    numbers = page.read_text(encoding="utf-8").split("MESH_68 = [")[1].split("\n]")[0]
+    assert [int(n) for n in re.findall(r"\b(\d+),", numbers)] == MESH_68.tolist()
 
 
 def test_the_map_names_every_module_and_no_other():

@@ -76,8 +76,8 @@ def test_a_weight_that_was_not_made_here(name, capsys):
 def test_configs_that_need_each_other(tmp_path):
     text = (CONFIGS / "asmnet-68-lite.toml").read_text()
     for name, other in (("asmnet-68-lite", "b"), ("b", "asmnet-68-lite")):
-        start = f'start = "runs/{other}"\nteacher'
-        (tmp_path / f"{name}.toml").write_text(text.replace("teacher", start, 1))
+        start = f'start = "runs/{other}"\n'
+        (tmp_path / f"{name}.toml").write_text(start + text)
     with pytest.raises(InvalidInputError, match="that needs it"):
         rebuild.steps("asmnet-68-lite", Path("DATA"), tmp_path, Path("runs"))
 
