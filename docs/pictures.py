@@ -65,7 +65,8 @@ def draw_layout(
         for place, i in enumerate(indices):
             below = name == "inner_lip" and place > len(indices) // 2
             axes.annotate(
-                str(i if numbers is None else numbers[i]), points[i], xytext=(0, -11 if below else 4), textcoords="offset points",
+                str(i if numbers is None else numbers[i]), points[i],
+                xytext=(0, -11 if below else 4), textcoords="offset points",
                 ha="center", fontsize=9, color=colours[name], weight="bold",
             )  # fmt: skip
     axes.axis("off")
