@@ -155,12 +155,12 @@ def _fit(options: argparse.Namespace) -> int:
     folder = options.out or Path("runs") / _run_name(options)
     if options.seed is not None:
         config = replace(config, schedule=replace(config.schedule, seed=options.seed))
-    if options.start is not None:
-        config = replace(config, start=options.start)
-    if options.teacher_labels is not None:
-        if not isinstance(config, LandmarkConfig):
-            raise InvalidInputError(f"--teacher-labels: not for the task {config.task!r}")
-        config = replace(config, teacher_labels=options.teacher_labels)
+    for key in ("start", "teacher_labels"):
+        value = getattr(options, key)
+        if value is not None:
+            if not hasattr(config, key):
+                raise InvalidInputError(f"{key}: expected none for {config.task}, got {value!r}")
+            config = replace(config, **{key: value})
     with recorded(config, options.config, options.data, folder):
         if isinstance(config, DetectorConfig):
             from asmnet.training.detection.fit import fit_detector

@@ -22,7 +22,7 @@ from typing import Any
 
 from asmnet._version import __version__
 from asmnet.errors import WeightsError
-from asmnet.training.config import Config, LandmarkConfig
+from asmnet.training.config import Config
 from asmnet.weights import load_weights
 
 RUN = "run.json"
@@ -128,16 +128,18 @@ def parents(config: Config) -> list[dict[str, str | None]]:
 
     A hash is None where there is no such file; reading it will say so.
     """
-    found = {}
-    if config.start is not None:
-        run = Path(config.start) / "checkpoint.pt"
-        by_name = isinstance(config, LandmarkConfig) and config.start_config is not None
-        found["start"] = config.start, _weights(config.start) if by_name else _file(run)
-    if isinstance(config, LandmarkConfig):
-        found["detector"] = config.detector, _weights(config.detector)
-        if config.teacher_labels is not None:
-            found["teacher_labels"] = config.teacher_labels, _file(Path(config.teacher_labels))
-    return [{"role": role, "name": name, "sha256": sha} for role, (name, sha) in found.items()]
+    found = []
+    for role in ("start", "detector", "teacher_labels"):
+        name = getattr(config, role, None)  # not every task has all of them
+        if name is None:
+            continue
+        path = Path(name)
+        if role == "detector" or (getattr(config, "start_config", None) and role == "start"):
+            digest = _weights(name)
+        else:
+            digest = _file(path / "checkpoint.pt" if role == "start" else path)
+        found.append({"role": role, "name": name, "sha256": digest})
+    return found
 
 
 def config_name(path: Path) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asmnet.errors import InvalidInputError
-from asmnet.training.config import Config, LandmarkConfig, read_config
+from asmnet.training.config import Config, read_config
 from asmnet.weights import manifest
 
 LABELS = "labels-"
@@ -104,18 +104,18 @@ class _Graph:
         start = self._start(config, above)
         if start is not None:
             options += ["--start", str(start)]
-        labels = config.teacher_labels if isinstance(config, LandmarkConfig) else None
+        labels = getattr(config, "teacher_labels", None)
         if labels is not None:
             options += ["--teacher-labels", str(self._labels(Path(labels), path, above))]
         self._add(Step(("fit", str(path), *options), notes=_notes(path)))
 
     def _start(self, config: Config, above: tuple[Path, ...]) -> Path | None:
-        if config.start is None:
+        start, exported = (getattr(config, key, None) for key in ("start", "start_config"))
+        if start is None:
             return None
-        if isinstance(config, LandmarkConfig) and config.start_config is not None:
-            base = Path(config.start_config)
-            return self.export(self.configs / base.relative_to("configs"), above)
-        name = Path(config.start).name
+        if exported is not None:
+            return self.export(self.configs / Path(exported).relative_to("configs"), above)
+        name = Path(start).name
         self.fit(self.configs / f"{name}.toml", above)
         return self.runs / name
 

@@ -102,3 +102,11 @@ def test_running_stops_at_a_failure_and_leaves_out_what_is_there(tmp_path, monke
         rebuild.run(planned)
     assert called == ["fit", "export"]
     assert "labels.npz is there already" in capsys.readouterr().out
+
+
+def test_what_a_task_has_not_cannot_be_replaced(tmp_path, capsys):
+    config = CONFIGS / "asmnet-face.toml"
+    options = ["--data", str(tmp_path), "--out", str(tmp_path / "run"), "--teacher-labels", "x.npz"]
+    assert main(["fit", str(config), *options]) == 1
+    assert "teacher_labels: expected none for detection, got 'x.npz'" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
