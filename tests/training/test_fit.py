@@ -102,7 +102,7 @@ def test_98_points_from_wflw_to_a_score(data_98, tmp_path, photos):
 
 
 def test_a_plain_download_of_300w_to_a_score(data, tmp_path):
-    """Photos and .pts files only: no machine-made rotations, no other sets."""
+    """Photos and .pts files only: no pseudo-labels of rotations, no other sets."""
     plain = tmp_path / "data"
     for path in (data / "300w").rglob("*_1.*"):
         copy = plain / path.relative_to(data)
