@@ -143,6 +143,17 @@ def test_every_column_of_a_table_of_faces_is_told():
     assert re.findall(r"\w+", " ".join(told)) == list(COLUMNS)
 
 
+def test_the_page_of_commands_has_them_all(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")  # which the hooks set
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    shown = hooks.on_page_markdown(page)
+    for command in ("asmnet detect", "asmnet weights download", "asmnet-train rebuild"):
+        assert f"## {command}\n\n```text\nusage: {command} [-h]" in shown
+
+
 def test_every_page_is_in_the_navigation():
     named = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     assert sorted(named) == [page.relative_to(ROOT / "docs").as_posix() for page in PAGES]
