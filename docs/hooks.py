@@ -1,10 +1,12 @@
-"""Hooks of the documentation's build: model cards from the manifest, options from the parsers."""
+"""Hooks of the documentation's build: what the pages take from manifest, parsers and root."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from asmnet import cli
@@ -12,14 +14,23 @@ from asmnet.evaluation.model_card import facts
 from asmnet.training import cli as training_cli
 from asmnet.weights import manifest
 
+ROOT = Path(__file__).parent.parent
+FILE = re.compile(r"<!-- file: (\w+\.md) -->")
 CARDS, COMMANDS = "<!-- cards -->", "<!-- commands -->"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Puts a card for each of the manifest's weights, and each command's help, at their marks."""
+    """Puts weights' cards, commands' helps and files of the repository's root at their marks."""
+    markdown = FILE.sub(lambda mark: root_file(mark[1]), markdown)
     if COMMANDS in markdown:
         markdown = markdown.replace(COMMANDS, "\n".join(helps()))
     return markdown.replace(CARDS, "\n".join(cards())) if CARDS in markdown else markdown
+
+
+def root_file(name: str) -> str:
+    """A file without its title; its links into docs/ are relative to that folder."""
+    text = (ROOT / name).read_text(encoding="utf-8").partition("\n")[2]
+    return text.replace("](docs/", "](")
 
 
 def cards() -> list[str]:

@@ -69,6 +69,8 @@ def train_and_export(name: str, data: Path, folder: Path) -> Path:
     assert (run / "curve.png").exists()
     record = json.loads((folder / "weights_manifest.json").read_text())["weights"][0]
     assert record["name"] == name
+    assert record["run"]["data"]["300w"]["files"] > 0
+    assert record["run"]["seed"] == 3
     return folder / record["file"]
 
 
