@@ -96,13 +96,13 @@ def write_csv(rows: Iterable[Row], path: Path, *, points: int) -> None:
     """The rows as a CSV file with a header, nulls as empty fields; ``points`` landmarks a face."""
     first, last = COLUMNS[: COLUMNS.index("landmarks")], "error"
     names = [f"landmark_{i}_{axis}" for i in range(points) for axis in "xy"]
-    chances = [f"confidence_{i}" for i in range(points)]
+    confidences = [f"confidence_{i}" for i in range(points)]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(_ShortLineEnds(file), lineterminator="\r\n")
-        writer.writerow([*first, *names, *chances, last])
+        writer.writerow([*first, *names, *confidences, last])
         for row in rows:
             landmarks = row["landmarks"] or [None] * len(names)
-            confidence = row["confidence"] or [None] * len(chances)
+            confidence = row["confidence"] or [None] * len(confidences)
             writer.writerow([*(row[name] for name in first), *landmarks, *confidence, row[last]])
 
 

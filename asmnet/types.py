@@ -114,10 +114,10 @@ class Face:
             corner: the first pixel has its centre at (0.5, 0.5). Points may lie outside of it.
         scheme: what each of the N points is.
         pose: where the head is turned.
-        confidence: (N,) float32, 0–1: the chance that a point lies within a fortieth of the
+        confidence: (N,) float32, 0–1: the probability that a point lies within a fortieth of the
             longer side of the face's box of where a person would put it, as calibrated on
             validation photos. Covered points have less. None where the weights cannot tell.
-        presence: 0–1, the chance that the box holds a face at all, calibrated likewise against
+        presence: 0–1, the probability that the box holds a face at all, calibrated likewise against
             backgrounds and boxes beside faces. None where the weights cannot tell.
         track_id: number of the face in its stream, from `asmnet.FaceTracker`; None elsewhere.
     """

@@ -1,17 +1,40 @@
-"""Hooks of the documentation's build: the model cards come from the manifest."""
+"""Hooks of the documentation's build: what the pages take from manifest, parsers and root."""
 
 from __future__ import annotations
 
+import argparse
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from asmnet import cli
 from asmnet.evaluation.model_card import facts
+from asmnet.training import cli as training_cli
 from asmnet.weights import manifest
 
-MARK = "<!-- cards -->"
+ROOT = Path(__file__).parent.parent
+FILE = re.compile(r"<!-- file: (\w+\.md) -->")
+CARDS, COMMANDS = "<!-- cards -->", "<!-- commands -->"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Puts a card for each of the manifest's weights in place of the mark."""
+    """Puts weights' cards, commands' helps and files of the repository's root at their marks."""
+    markdown = FILE.sub(lambda mark: root_file(mark[1]), markdown)
+    if COMMANDS in markdown:
+        markdown = markdown.replace(COMMANDS, "\n".join(helps()))
+    return markdown.replace(CARDS, "\n".join(cards())) if CARDS in markdown else markdown
+
+
+def root_file(name: str) -> str:
+    """A file without its title; its links into docs/ are relative to that folder."""
+    text = (ROOT / name).read_text(encoding="utf-8").partition("\n")[2]
+    return text.replace("](docs/", "](")
+
+
+def cards() -> list[str]:
+    """A model card for each weight."""
     lines: list[str] = []
     for record in manifest().values():
         lines += [*facts(record), ""]
@@ -19,4 +42,23 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
             command = f"asmnet weights download {record.name}"
             origin = f"{record.source.repo} at commit `{record.source.revision}`"
             lines += [f"Not in the package: `{command}` fetches it from {origin}.", ""]
-    return markdown.replace(MARK, "\n".join(lines))
+    return lines
+
+
+def helps() -> list[str]:
+    """The help of each command and of its subcommands."""
+    os.environ["COLUMNS"] = "90"  # argparse folds its lines there
+    lines = []
+    for program in (cli, training_cli):
+        for parser in parsers(program._parser()):
+            lines += [f"## {parser.prog}", "", "```text", parser.format_help().rstrip(), "```", ""]
+    return lines
+
+
+def parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """A parser and those of its subcommands."""
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for child in action.choices.values():
+                yield from parsers(child)

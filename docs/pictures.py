@@ -1,11 +1,13 @@
 """Draws pictures of the documentation: `python docs/pictures.py` (needs matplotlib).
 
-Those of docs/conventions.md; of docs/howto/track-video.md, whose videos are a camera's move over
-photos, with noise; and of docs/accuracy.md what is hard.
+Those of docs/conventions.md; of docs/howto/video.md, whose videos are a camera's move over photos,
+with noise; of docs/howto/migrate-mediapipe.md; and of docs/accuracy.md what is hard.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -44,8 +46,13 @@ def to_98(points: FloatArray) -> FloatArray:
     return out
 
 
-def draw_layout(scheme: asmnet.LandmarkScheme, points: FloatArray, photo: FloatArray) -> Figure:
-    """The numbered points over a faded photo."""
+def draw_layout(
+    scheme: asmnet.LandmarkScheme,
+    points: FloatArray,
+    photo: ImageArray,
+    numbers: Sequence[int] | None = None,
+) -> Figure:
+    """The numbered points over a faded photo; the numbers are their own unless given."""
     figure = Figure(figsize=(9, 9), layout="constrained")
     axes = figure.subplots()
     faded = (255 - (255 - photo.astype(float)) * 0.35).astype(np.uint8)
@@ -58,11 +65,20 @@ def draw_layout(scheme: asmnet.LandmarkScheme, points: FloatArray, photo: FloatA
         for place, i in enumerate(indices):
             below = name == "inner_lip" and place > len(indices) // 2
             axes.annotate(
-                str(i), points[i], xytext=(0, -11 if below else 4), textcoords="offset points",
+                str(i if numbers is None else numbers[i]), points[i],
+                xytext=(0, -11 if below else 4), textcoords="offset points",
                 ha="center", fontsize=9, color=colours[name], weight="bold",
             )  # fmt: skip
     axes.axis("off")
     return figure
+
+
+def mesh_numbers() -> Sequence[int]:
+    """Points of MediaPipe's mesh for 300W's 68, from the benchmark of tracking."""
+    sys.path.append(str(DOCS.parent / "benchmarks"))
+    from tracking.mesh import MESH_68
+
+    return MESH_68.tolist()
 
 
 def head() -> tuple[list[FloatArray], FloatArray]:
@@ -257,6 +273,8 @@ def main() -> None:
     draw_layout(asmnet.WFLW_98, to_98(points), image).savefig(
         DOCS / "images" / "wflw98.png", dpi=90
     )
+    mesh = draw_layout(asmnet.IBUG_68, points, image, mesh_numbers())
+    mesh.savefig(DOCS / "images" / "mesh68.png", dpi=90)
     draw_poses().savefig(DOCS / "images" / "pose_signs.png", dpi=90)
     crew = load_image(PHOTOS / "apollo11_crew.jpg")
     frames = tracked(camera(crew, sweep(3 * RATE), (320, 240), noise=2))

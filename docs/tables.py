@@ -1,7 +1,11 @@
-"""Writes the tables of docs/accuracy.md from the manifest's figures: `python docs/tables.py`.
+r"""Writes the manifest's figures into README.md and the pages of docs/: `python docs/tables.py`.
 
 A table stands between `<!-- table: COMMAND -->` and `<!-- end -->`; its rows are what
 `asmnet-train evaluate COMMAND --update-manifest` stored, its columns the weights that have any.
+
+Within text a figure is followed by a comment with its weight and key, for example (on one line)
+`3.27<!-- asmnet-68: 300W common, label box, NME % -->`; within a table each | of a key is written
+\|. It keeps its number of decimals.
 """
 
 from __future__ import annotations
@@ -11,12 +15,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-PAGE = Path(__file__).parent / "accuracy.md"
-MANIFEST = Path(__file__).parent.parent / "weights_manifest.json"
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+MANIFEST = ROOT / "weights_manifest.json"
 ORDER = (
     "asmnet-face", "asmnet-68", "asmnet-98", "asmnet-98-wide", "asmnet-68-lite", "asmnet-paper-68",
     "mobilenetv2-68", "atpn-68",
 )  # fmt: skip
+FIGURE = re.compile(r"\d+(?:\.(\d+))?(\**<!-- ([\w-]+): (.+?) -->)")
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -35,11 +41,21 @@ def table(command: str, records: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def figure(name: str, key: str, records: dict[str, dict[str, Any]]) -> float:
+    """A figure of the manifest; KeyError without it."""
+    value: float = records[name]["metrics"][key.replace("\\|", "|")]["value"]
+    return value
+
+
 def filled(page: str) -> str:
-    """The page with its tables as the manifest has them."""
+    """The page with its tables and figures as the manifest has them."""
     records = {r["name"]: r for r in json.loads(MANIFEST.read_text(encoding="utf-8"))["weights"]}
-    return MARKED.sub(lambda mark: f"{mark[1]}\n{table(mark[2], records)}\n{mark[3]}", page)
+    page = MARKED.sub(lambda mark: f"{mark[1]}\n{table(mark[2], records)}\n{mark[3]}", page)
+    return FIGURE.sub(
+        lambda mark: f"{figure(mark[3], mark[4], records):.{len(mark[1] or '')}f}{mark[2]}", page
+    )
 
 
 if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in PAGES:
+        path.write_text(filled(path.read_text(encoding="utf-8")), encoding="utf-8")

@@ -59,7 +59,7 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def data_98(tmp_path_factory) -> Path:
-    """300W with machine-made labels of 98 points, and WFLW as its authors ship it."""
+    """300W with pseudo-labels of 98 points, and WFLW as its authors ship it."""
     root = tmp_path_factory.mktemp("data98")
     rng = np.random.default_rng(0)
     names, points = [], []

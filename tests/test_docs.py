@@ -1,6 +1,7 @@
 """Every code block of the documentation runs as it stands, page by page, from top to bottom."""
 
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -105,13 +106,57 @@ def test_training_commands_parse():
         _parser().parse_args(shlex.split(line, comments=True)[1:])
 
 
-def test_tables_are_the_manifest_s():
+@pytest.fixture(scope="module")
+def tables():
     spec = importlib.util.spec_from_file_location("tables", ROOT / "docs" / "tables.py")
-    tables = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tables)
-    page = tables.PAGE.read_text(encoding="utf-8")
-    assert len(tables.MARKED.findall(page)) == 2
-    assert tables.filled(page) == page, "python docs/tables.py writes them"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_tables_and_figures_are_the_manifest_s(tables):
+    texts = {path: path.read_text(encoding="utf-8") for path in tables.PAGES}
+    for path, text in texts.items():
+        assert tables.filled(text) == text, f"{path}: python docs/tables.py writes it"
+    assert sum(len(tables.MARKED.findall(text)) for text in texts.values()) == 2
+
+
+def test_a_figure_is_bound_to_its_weight_and_key(tables):
+    key = "300W common, label box, NME %"
+    text = f"NME **1.00**<!-- {{}}: {key} -->, 1<!-- {{}}: {key} -->."
+    values = [tables.figure(name, key, records_of(tables)) for name in ("asmnet-68", "atpn-68")]
+    filled = tables.filled(text.format("asmnet-68", "atpn-68"))
+    assert re.findall(r"[\d.]+(?=\**<)", filled) == [f"{values[0]:.2f}", f"{values[1]:.0f}"]
+    with pytest.raises(KeyError):
+        tables.filled(text.format("asmnet-68", "asmnet-69"))
+
+
+def records_of(tables):
+    return {record["name"]: record for record in json.loads(tables.MANIFEST.read_text())["weights"]}
+
+
+def test_every_column_of_a_table_of_faces_is_told():
+    from asmnet.rows import COLUMNS
+
+    page = (ROOT / "docs" / "howto" / "batch.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)
+    assert re.findall(r"\w+", " ".join(told)) == list(COLUMNS)
+
+
+def test_the_page_of_commands_has_them_all(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")  # which the hooks set
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    shown = hooks.on_page_markdown(page)
+    for command in ("asmnet detect", "asmnet weights download", "asmnet-train rebuild"):
+        assert f"## {command}\n\n```text\nusage: {command} [-h]" in shown
+
+
+def test_every_page_is_in_the_navigation():
+    named = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(named) == [page.relative_to(ROOT / "docs").as_posix() for page in PAGES]
 
 
 def test_every_public_name_is_in_the_reference():
@@ -132,10 +177,20 @@ def test_help(command, capsys):
     assert "usage: asmnet" in capsys.readouterr().out
 
 
+def test_the_mesh_s_points_are_those_of_the_benchmark():
+    from tracking.mesh import MESH_68
+
+    page = ROOT / "docs" / "howto" / "migrate-mediapipe.md"
+    numbers = page.read_text(encoding="utf-8").split("MESH_68 = [")[1].split("\n]")[0]
+    assert [int(n) for n in re.findall(r"\b(\d+),", numbers)] == MESH_68.tolist()
+
+
 def test_the_map_names_every_module_and_no_other():
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
     files = {d: list((ROOT / d).rglob("*.py")) for d in ("asmnet", "benchmarks", "docs", "tests")}
     assert [p for d in ("asmnet", "benchmarks") for p in files[d] if p.name not in text] == []
-    paths = [f"/{path.as_posix()}" for some in files.values() for path in some]
+    paths = [
+        f"/{path.as_posix()}" for some in (*files.values(), ROOT.glob("*.py")) for path in some
+    ]
     named = re.findall(r"[\w/]+\.py\b", text)
     assert [name for name in named if not any(p.endswith(f"/{name}") for p in paths)] == []

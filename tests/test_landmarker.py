@@ -55,7 +55,7 @@ def test_a_batch_gives_what_single_boxes_give(landmarker, photo):
     together = landmarker.predict(photo, boxes)
     for box, face in zip(boxes, together, strict=True):
         (alone,) = landmarker.predict(photo, [box])
-        # Runs of other sizes round differently, and a second look's crop with them.
+        # Runs of other sizes round differently, and the refinement pass's crop with them.
         assert face.landmarks == pytest.approx(alone.landmarks, abs=0.1)
 
 

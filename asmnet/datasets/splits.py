@@ -83,7 +83,7 @@ def read_300w_lp(root: Path, split: Split) -> list[LabelledFace]:
 
 
 def read_youtube_faces(root: Path, split: Split) -> list[LabelledFace]:
-    """Video frames with machine-made points, split by person."""
+    """Video frames with pseudo-labels of 68 points, split by person."""
     folder = root / "youtube_faces"
     if not folder.exists():
         return []
@@ -214,7 +214,7 @@ def _faces_csv(folder: Path) -> dict[str, FloatArray]:
 
 
 def pseudo_landmarks(folder: Path) -> dict[str, FloatArray]:
-    """Machine-made labels (98, 2) of a set by photo name, without those that are not finite."""
+    """Pseudo-labels (98, 2) of a set by photo name, without those that are not finite."""
     labels = _pseudo_labels(folder, "landmarks98")
     return {name: points for name, points in labels.items() if np.isfinite(points).all()}
 

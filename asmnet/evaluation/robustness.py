@@ -127,7 +127,7 @@ def robustness_figures(
 
 
 def roc_area(positives: list[float], negatives: list[float]) -> float:
-    """Area under the ROC curve: the chance that a positive's value exceeds a negative's."""
+    """Area under the ROC curve: the probability that a positive's value exceeds a negative's."""
     n, m = len(positives), len(negatives)
     ranks = rankdata([*positives, *negatives])
     return float((ranks[:n].sum() - n * (n + 1) / 2) / (n * m))

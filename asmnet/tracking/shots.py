@@ -1,4 +1,4 @@
-"""Cuts of a video: which scene a frame belongs to, from tiny pictures of it."""
+"""Cuts of a video: which shot a frame belongs to, from tiny pictures of it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from asmnet.image import ImageArray
 WIDTH, HEIGHT = 32, 24
 # So many pixels of the frame are averaged for one of the tiny picture, in each direction.
 SAMPLES = 5
-# A frame continues the present scene when so much of its tiny picture has stayed as it was, within
+# A frame continues the present shot when so much of its tiny picture has stayed as it was, within
 # so many grey levels: something that moves before a camera that stands is no cut, however large.
 # Black is left out: it may be a border.
 STAYED, SAME_GREY, BLACK = 0.25, 8, 16
-# Or when its tiny picture correlates with a scene's last one by so much.
+# Or when its tiny picture correlates with a shot's last one by so much.
 # Colour photos that have nothing to do with each other stay below in 19 of 20 cases; a shift by a
 # tenth of the frame, a tenth of zoom, another light or noise stay far above.
 ALIKE = 0.6
@@ -27,16 +27,16 @@ SCENES = 4
 
 
 class Scenes:
-    """Numbers the scenes of a stream; a return to one of the last few gets its old number."""
+    """Numbers the shots of a stream; a return to one of the last few gets its old number."""
 
     def __init__(self) -> None:
         """Starts before the first frame."""
         self._count = 0
-        # Number and last tiny picture of each, the present scene at the end.
+        # Number and last tiny picture of each, the present shot at the end.
         self._known: list[tuple[int, NDArray[np.float32]]] = []
 
     def number(self, image: ImageArray) -> int:
-        """The scene of the stream's next RGB frame (H, W, 3)."""
+        """The shot of the stream's next RGB frame (H, W, 3)."""
         small = _tiny(image)
         if self._known and _stayed(small, self._known[-1][1]):
             number, _ = self._known.pop()
@@ -48,8 +48,8 @@ class Scenes:
         return number
 
     def _recognise(self, small: NDArray[np.float32]) -> int:
-        """The number of a scene that looks alike, which is taken out of the known, or a new one."""
-        # The present scene first: it needs no comparison with the others.
+        """The number of a shot that looks alike, which is taken out of the known, or a new one."""
+        # The present shot first: it needs no comparison with the others.
         for i in reversed(range(len(self._known))):
             if _likeness(small, self._known[i][1]) >= ALIKE:
                 return self._known.pop(i)[0]

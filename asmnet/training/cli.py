@@ -12,11 +12,13 @@ from asmnet.commands.outputs import OutputCheck, add_overwrite_option, check_out
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.pose3d import FACE3D
 from asmnet.training.config import DetectorConfig, LandmarkConfig, VerifierConfig, read_config
+from asmnet.training.provenance import recorded
+from asmnet.training.rebuild import run, steps
 from asmnet.weights import HUB_SCHEME, MANIFEST, PACKAGE
 from asmnet.weights.records import read_records
 
 # What a run leaves in its folder.
-RUN_FILES = ("checkpoint.pt", "best.pt", "log.csv", "curve.png", "shapes.npz")
+RUN_FILES = ("checkpoint.pt", "best.pt", "log.csv", "curve.png", "shapes.npz", "run.json")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -39,10 +41,22 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--data", type=Path, required=True, help="root of the data folders")
     fit.add_argument("--out", type=Path, help="folder of the run (default: runs/CONFIG[-seedN])")
     fit.add_argument("--seed", type=int, metavar="N", help="in place of the config's seed")
+    fit.add_argument("--start", metavar="RUN", help="in place of the config's start")
+    fit.add_argument("--teacher-labels", metavar="FILE", help="in place of the config's")
     again = fit.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on from the run's last epoch")
     add_overwrite_option(again)
     fit.set_defaults(run=_fit)
+
+    rebuild = commands.add_parser(
+        "rebuild", help="print the commands that make a shipped weight from the data"
+    )
+    rebuild.add_argument("name", help="of the weight, for example asmnet-68")
+    rebuild.add_argument("--data", type=Path, default=Path("DATA"), help="root of the data folders")
+    rebuild.add_argument("--configs", type=Path, default=Path("configs"), help="default: configs")
+    rebuild.add_argument("--runs", type=Path, default=Path("runs"), help="default: runs")
+    rebuild.add_argument("--run", action="store_true", dest="perform", help="perform them too")
+    rebuild.set_defaults(run=_rebuild)
 
     export = commands.add_parser("export", help="write a run's ONNX file and manifest record")
     export.add_argument("config", type=Path, help="the config file of the run")
@@ -156,18 +170,34 @@ def _fit(options: argparse.Namespace) -> int:
         _check_new(folder)
     if options.seed is not None:
         config = replace(config, schedule=replace(config.schedule, seed=options.seed))
-    if isinstance(config, DetectorConfig):
-        from asmnet.training.detection.fit import fit_detector
+    for key in ("start", "teacher_labels"):
+        value = getattr(options, key)
+        if value is not None:
+            if not hasattr(config, key):
+                raise InvalidInputError(f"{key}: expected none for {config.task}, got {value!r}")
+            config = replace(config, **{key: value})
+    with recorded(config, options.config, options.data, folder):
+        if isinstance(config, DetectorConfig):
+            from asmnet.training.detection.fit import fit_detector
 
-        fit_detector(config, options.data, folder, resume=options.resume)
-    elif isinstance(config, VerifierConfig):
-        from asmnet.training.detection.verifier import fit_verifier
+            fit_detector(config, options.data, folder, resume=options.resume)
+        elif isinstance(config, VerifierConfig):
+            from asmnet.training.detection.verifier import fit_verifier
 
-        fit_verifier(config, options.data, folder, resume=options.resume)
+            fit_verifier(config, options.data, folder, resume=options.resume)
+        else:
+            from asmnet.training.landmarks.fit import fit_landmarks
+
+            fit_landmarks(config, options.data, folder, resume=options.resume)
+    return 0
+
+
+def _rebuild(options: argparse.Namespace) -> int:
+    planned = steps(options.name, options.data, options.configs, options.runs)
+    if options.perform:
+        run(planned)
     else:
-        from asmnet.training.landmarks.fit import fit_landmarks
-
-        fit_landmarks(config, options.data, folder, resume=options.resume)
+        print("\n\n".join(str(step) for step in planned))
     return 0
 
 

@@ -63,7 +63,8 @@ class LandmarkConfig:
         trunk: of a landmarknet; "quick" has fewer multiply-adds.
         dropout: of the pose's features; in the papers' networks of all.
         detector: its boxes are trained on.
-        teacher_labels: file of ``asmnet-train label``.
+        teacher_labels: file of ``asmnet-train label``; called ``labels-CONFIG.npz`` after the
+            config of the network that wrote it, so that ``asmnet-train rebuild`` finds its way.
         start: folder of the run whose weights training begins with; or, with ``start_config``,
             name or path of exported weights.
         start_config: config of the network in the exported weights.

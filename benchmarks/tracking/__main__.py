@@ -1,6 +1,6 @@
 """Following faces through videos with exact labels: ``python -m benchmarks.tracking --data DATA``.
 
-The videos are made from 300W's labelled photos (`clips.py`); the systems take turns scene by scene
+The videos are made from 300W's labelled photos (`clips.py`); the systems take turns clip by clip
 on the very same frames. docs/tracking.md says what the figures mean.
 ``--mediapipe`` puts MediaPipe's face mesh beside ours (``pip install "asmnet[bench]"``);
 ``--hour`` watches the memory instead.
@@ -27,11 +27,11 @@ from asmnet.geometry import FloatArray
 from asmnet.image import ImageArray
 
 from . import metrics
-from .clips import SCENES, make_scenes
+from .clips import CLIPS, make_clips
 from .mesh import draw_dots
 from .metrics import Followed, TrackedFace
 from .pictures import face_photos, faceless_photos
-from .render import FPS, Scene, VideoFrame
+from .render import FPS, Clip, VideoFrame
 from .systems import (
     BASELINE,
     TRACKING,
@@ -48,15 +48,15 @@ GROUPS = {
     "covered, cut": ("occluder", "cut"),
     "two people": ("crossing", "enter"),
     "nobody": ("empty",),
-    "all": SCENES,
+    "all": CLIPS,
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One system on one scene: what it said, and what it cost, by frame."""
+    """One system on one clip: what it said, and what it cost, by frame."""
 
-    scene: Scene
+    clip: Clip
     followed: Followed
     wall: FloatArray
     cpu: FloatArray
@@ -67,7 +67,7 @@ Trials = Mapping[str, Sequence[Trial]]
 
 
 def main() -> None:
-    """Prints a row for each group of scenes and each system."""
+    """Prints a row for each group of clips and each system."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.tracking",
         description=__doc__,
@@ -76,10 +76,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with 300w, backgrounds")
     parser.add_argument("--split", choices=("val", "test"), default="val")
     parser.add_argument("--photos", type=int, default=10, help="of which videos are made")
-    parser.add_argument("--scenes", nargs="+", choices=SCENES, default=SCENES)
+    parser.add_argument("--clips", nargs="+", choices=CLIPS, default=CLIPS)
     parser.add_argument("--mediapipe", action="store_true", help="MediaPipe too")
     parser.add_argument("--one-core", action="store_true", help="keep to one core (Linux)")
-    parser.add_argument("--json", type=Path, help="write all figures, for each scene too")
+    parser.add_argument("--json", type=Path, help="write all figures, for each clip too")
     parser.add_argument("--sheet", type=Path, help="PNG of frames, truth and predictions")
     parser.add_argument(
         "--hour", type=int, nargs="?", const=3600 * FPS, metavar="FRAMES",
@@ -98,7 +98,7 @@ def main() -> None:
     faces = face_photos(options.data, options.split)
     backgrounds = faceless_photos(options.data, options.split)
     if options.hour is not None:
-        _hour(make_scenes(faces, backgrounds, 0), options.hour)
+        _hour(make_clips(faces, backgrounds, 0), options.hour)
         return
     systems: list[System] = [
         Tracking(TRACKING), Tracking(f"{TRACKING}, not smoothed", smoothing=None),
@@ -110,13 +110,13 @@ def main() -> None:
     chosen = np.linspace(0, len(faces) - 1, min(options.photos, len(faces))).round().astype(int)
     for number, index in enumerate(chosen):
         print(f"photo {number + 1} of {len(chosen)}", file=sys.stderr)
-        for scene in make_scenes(faces, backgrounds, int(index)):
-            if scene.name not in options.scenes:
+        for clip in make_clips(faces, backgrounds, int(index)):
+            if clip.name not in options.clips:
                 continue
-            frames = list(scene.frames())
+            frames = list(clip.frames())
             said = {}
             for system in systems:
-                trial, said[system.name] = _run(system, scene, frames)
+                trial, said[system.name] = _run(system, clip, frames)
                 trials[system.name].append(trial)
             if number == 0:
                 rows.append(_sheet_row(frames, said))
@@ -130,9 +130,9 @@ def main() -> None:
 
 
 def _run(
-    system: System, scene: Scene, frames: Sequence[VideoFrame]
+    system: System, clip: Clip, frames: Sequence[VideoFrame]
 ) -> tuple[Trial, list[list[TrackedFace]]]:
-    step = system.start(max(scene.at_once, 1))
+    step = system.start(max(clip.at_once, 1))
     before = system.detections
     said, times = [], []
     for frame in frames:
@@ -141,18 +141,18 @@ def _run(
         times.append((time.perf_counter() - started[0], time.process_time() - started[1]))
     # The first frame is left out: there networks allocate.
     wall, cpu = 1000 * np.array(times[1:]).T
-    followed = metrics.follow([frame.faces for frame in frames], said, scene.people)
+    followed = metrics.follow([frame.faces for frame in frames], said, clip.people)
     detections = None if before is None else system.detections - before
-    return Trial(scene, followed, wall, cpu, detections), said
+    return Trial(clip, followed, wall, cpu, detections), said
 
 
 def _figures(trials: Trials) -> dict[str, dict[str, dict[str, float]]]:
-    """Figures by group or scene, system and name; those that cannot be given are left out."""
+    """Figures by group or clip, system and name; those that cannot be given are left out."""
     offsets = {name: _mean_offset(t.followed for t in each) for name, each in trials.items()}
     figures: dict[str, dict[str, dict[str, float]]] = {}
-    for group, names in (GROUPS | {name: (name,) for name in SCENES}).items():
+    for group, names in (GROUPS | {name: (name,) for name in CLIPS}).items():
         for system, each in trials.items():
-            picked = [i for i, trial in enumerate(each) if trial.scene.name in names]
+            picked = [i for i, trial in enumerate(each) if trial.clip.name in names]
             if picked:
                 values = _summary(
                     [each[i] for i in picked],
@@ -181,8 +181,8 @@ def _summary(
     errors = _joined(metrics.frame_errors(f) for f in each)
     reference = _joined(metrics.frame_errors(trial.followed) for trial in baseline)
     both = ~np.isnan(errors) & ~np.isnan(reference)
-    spreads = [metrics.spread(trial.followed) for trial in trials if trial.scene.still]
-    lags = [metrics.lag(trial.followed) for trial in trials if trial.scene.name == "fast"]
+    spreads = [metrics.spread(trial.followed) for trial in trials if trial.clip.still]
+    lags = [metrics.lag(trial.followed) for trial in trials if trial.clip.name == "fast"]
     values = {
         "NME %": _mean(errors),
         "NME without mean offset %": _mean(_joined(metrics.frame_errors(f, offset) for f in each)),
@@ -221,7 +221,7 @@ def _mean(values: FloatArray) -> float:
 
 def _markdown(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
     names = list(dict.fromkeys(name for values in figures["all"].values() for name in values))
-    lines = ["| scenes | system | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
+    lines = ["| clips | system | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
     for group, systems in figures.items():
         for system, values in systems.items():
             cells = [_cell(name, values) for name in names]
@@ -257,10 +257,10 @@ def _sheet_row(
     return np.hstack(tiles)
 
 
-def _hour(scenes: Sequence[Scene], count: int) -> None:
+def _hour(clips: Sequence[Clip], count: int) -> None:
     """Follows two crossing people for ``count`` frames and prints the memory in use (Linux)."""
-    scene = next(scene for scene in scenes if scene.name == "crossing")
-    images = [frame.image for frame in scene.frames()]
+    clip = next(clip for clip in clips if clip.name == "crossing")
+    images = [frame.image for frame in clip.frames()]
     tracker = asmnet.FaceTracker(threads=1)
     for t in range(count):
         tracker.update(images[t % len(images)], t / FPS)

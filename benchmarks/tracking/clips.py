@@ -21,25 +21,25 @@ from .pictures import (
     patch_picture,
     photo_picture,
 )
-from .render import FACE, FPS, WIDTH, Layer, Path2D, Picture, Scene
+from .render import FACE, FPS, WIDTH, Clip, Layer, Path2D, Picture
 
-SCENES = (
+CLIPS = (
     "still", "light", "compression", "pan", "zoom", "turn", "shake", "fast", "occluder", "cut",
     "crossing", "enter", "empty",
 )  # fmt: skip
-"""Names of the scenes, in the order of `make_scenes`."""
+"""Names of the clips, in the order of `make_clips`."""
 
 
-def make_scenes(
+def make_clips(
     faces: Sequence[LabelledFace], backgrounds: Sequence[Path], index: int
-) -> list[Scene]:
-    """The scenes of one photo, which is ``faces[index]``; where more people are needed, others."""
+) -> list[Clip]:
+    """The clips of one photo, which is ``faces[index]``; where more people are needed, others."""
     count = len(faces)
     subject, second, third = (
         photo_picture(faces[(index + step) % count]) for step in (0, count // 3, 2 * count // 3)
     )
     images = [load_image(backgrounds[(4 * index + i) % len(backgrounds)]) for i in range(4)]
-    scenes = [
+    clips = [
         *_one_face(subject),
         _shake(subject, index),
         _fast(subject),
@@ -49,24 +49,24 @@ def make_scenes(
         _enter(head_picture(subject), head_picture(second), images[1]),
         _empty(images),
     ]
-    return [replace(scene, seed=index) for scene in scenes]
+    return [replace(clip, seed=index) for clip in clips]
 
 
-def _one_face(subject: Picture) -> list[Scene]:
-    """Scenes of one smooth motion, or of none."""
+def _one_face(subject: Picture) -> list[Clip]:
+    """Clips of one smooth motion, or of none."""
 
-    def scene(name: str, length: int, path: Path2D) -> Scene:
-        return Scene(name, length, (Layer(subject, path),))
+    def clip(name: str, length: int, path: Path2D) -> Clip:
+        return Clip(name, length, (Layer(subject, path),))
 
-    resting = scene("", 90, lambda _: (320, 250, FACE, 0))
+    resting = clip("", 90, lambda _: (320, 250, FACE, 0))
     resting = replace(resting, still=True)
     return [
         replace(resting, name="still", noise=5.0),
         replace(resting, name="light", length=120, gain=_changing_light),
         replace(resting, name="compression", quality=lambda t: 40 if t % 2 else 20),
-        scene("pan", 120, lambda t: (320 + 170 * _wave(t, 120), 245 + 25 * _wave(t, 60), FACE, 0)),
-        scene("zoom", 120, lambda t: (320, 250, 150 * np.exp(0.31 * _wave(t, 90)), 0)),
-        scene("turn", 120, lambda t: (320, 245, FACE, 40 * _wave(t, 120))),
+        clip("pan", 120, lambda t: (320 + 170 * _wave(t, 120), 245 + 25 * _wave(t, 60), FACE, 0)),
+        clip("zoom", 120, lambda t: (320, 250, 150 * np.exp(0.31 * _wave(t, 90)), 0)),
+        clip("turn", 120, lambda t: (320, 245, FACE, 40 * _wave(t, 120))),
     ]
 
 
@@ -87,7 +87,7 @@ def _changing_light(t: int) -> FloatArray:
     return np.asarray(brightness * np.array([1 + tint, 1.0, 1 - tint]))
 
 
-def _shake(subject: Picture, seed: int) -> Scene:
+def _shake(subject: Picture, seed: int) -> Clip:
     """A camera held by a walker: position and angle drift and tremble, the faster the less."""
     rng = np.random.default_rng(seed)
     hertz = np.geomspace(0.3, 9, 16)
@@ -98,10 +98,10 @@ def _shake(subject: Picture, seed: int) -> Scene:
         x, y, angle = (amplitudes * np.sin(2 * np.pi * hertz * t / FPS + phases)).sum(axis=1)
         return 320 + x, 250 + y, FACE, angle
 
-    return Scene("shake", 120, (Layer(subject, path),))
+    return Clip("shake", 120, (Layer(subject, path),))
 
 
-def _fast(subject: Picture) -> Scene:
+def _fast(subject: Picture) -> Clip:
     """Sudden moves of half a face within five frames, and a rest after each."""
     stops = FACE * np.array([[0, 0], [0.5, 0], [0, 0], [-0.5, 0], [-0.5, 0.4], [0, 0.4], [0, 0]])
 
@@ -112,10 +112,10 @@ def _fast(subject: Picture) -> Scene:
             x, y = x + done * dx, y + done * dy
         return 320 + x, 230 + y, FACE, 0
 
-    return Scene("fast", 145, (Layer(subject, path),))
+    return Clip("fast", 145, (Layer(subject, path),))
 
 
-def _occluder(subject: Picture, bar: ImageArray, board: ImageArray) -> Scene:
+def _occluder(subject: Picture, bar: ImageArray, board: ImageArray) -> Clip:
     """A bar passes before the face; then a board covers all of it for a second."""
 
     def face(t: float) -> tuple[float, float, float, float]:
@@ -133,10 +133,10 @@ def _occluder(subject: Picture, bar: ImageArray, board: ImageArray) -> Scene:
         Layer(patch_picture(bar, 0.2), bar_path, stop=70),
         Layer(patch_picture(board, 1.3), board_path, start=70, stop=125),
     )
-    return Scene("occluder", 160, layers)
+    return Clip("occluder", 160, layers)
 
 
-def _cut(*people: Picture) -> Scene:
+def _cut(*people: Picture) -> Clip:
     """Every 35 frames another person at another place; in the end the first one again."""
     places = ((220, 230, 150.0), (440, 240, 180.0), (230, 270, 130.0))
 
@@ -152,20 +152,20 @@ def _cut(*people: Picture) -> Scene:
         )
 
     shots = tuple(shot(number) for number in range(len(people) + 1))
-    return Scene("cut", 35 * len(shots), shots, people=len(people))
+    return Clip("cut", 35 * len(shots), shots, people=len(people))
 
 
-def _crossing(front: Picture, behind: Picture, background: ImageArray) -> Scene:
+def _crossing(front: Picture, behind: Picture, background: ImageArray) -> Clip:
     """Two people pass each other and come back; one goes before the other."""
     layers = (
         _backdrop(background),
         Layer(behind, lambda t: (320 - 180 * _wave(t + 40, 160), 225, 120, 0), person=1),
         Layer(front, lambda t: (320 + 180 * _wave(t + 40, 160), 255, 135, 0), person=0),
     )
-    return Scene("crossing", 160, layers, people=2, at_once=2)
+    return Clip("crossing", 160, layers, people=2, at_once=2)
 
 
-def _enter(leaving: Picture, entering: Picture, background: ImageArray) -> Scene:
+def _enter(leaving: Picture, entering: Picture, background: ImageArray) -> Clip:
     """One person leaves the frame to the left, and another enters from the right."""
     layers = (
         _backdrop(background),
@@ -177,15 +177,15 @@ def _enter(leaving: Picture, entering: Picture, background: ImageArray) -> Scene
             person=1,
         ),
     )
-    return Scene("enter", 150, layers, people=2)
+    return Clip("enter", 150, layers, people=2)
 
 
-def _empty(backgrounds: Sequence[ImageArray]) -> Scene:
+def _empty(backgrounds: Sequence[ImageArray]) -> Clip:
     """No face, 30 frames of each background."""
     layers = tuple(
         _backdrop(image, start=30 * i, stop=30 * (i + 1)) for i, image in enumerate(backgrounds)
     )
-    return Scene("empty", 30 * len(backgrounds), layers, people=0)
+    return Clip("empty", 30 * len(backgrounds), layers, people=0)
 
 
 def _backdrop(image: ImageArray, start: int = 0, stop: int = 1_000_000) -> Layer:

@@ -30,7 +30,7 @@ class TruthFace:
     """A face that is inside of a frame.
 
     Attributes:
-        person: its number in the scene, from 0.
+        person: its number in the clip, from 0.
         landmarks: (68, 2) pixels of the frame, in 300W's order; also where they are covered.
         visible: at least half of the points are inside of the frame and uncovered.
     """
@@ -55,7 +55,7 @@ class TrackedFace:
 
 @dataclass(frozen=True, eq=False)
 class Followed:
-    """One scene as one system saw it: T frames, P people.
+    """One clip as one system saw it: T frames, P people.
 
     Attributes:
         truth: (T, P, 68, 2) pixels; NaN where the person is not in the frame.
@@ -80,7 +80,7 @@ class Followed:
 def follow(
     truth: Sequence[Sequence[TruthFace]], predicted: Sequence[Sequence[TrackedFace]], people: int
 ) -> Followed:
-    """Matches two lists of T frames; ``people`` is the number of people in the scene.
+    """Matches two lists of T frames; ``people`` is the number of people in the clip.
 
     A prediction matches a face when the tight boxes of their points overlap by an IoU above 0.3;
     the best pair of a frame first. Visible faces choose before covered ones: behind a passing face
@@ -185,7 +185,7 @@ def lag(followed: Followed) -> FloatArray:
     values = np.full(people, np.nan)
     for person in range(people):
         there = ~np.isnan(followed.truth[:, person, 0, 0])
-        # Shifted times must stay within the scene, so that all shifts see the same frames.
+        # Shifted times must stay within the clip, so that all shifts see the same frames.
         inside = (np.arange(frames) >= LAGS[-1]) & (np.arange(frames) <= frames - 1 + LAGS[0])
         found = followed.found[:, person] & inside
         if found.sum() < max(followed.visible[inside, person].sum() / 2, 2):

@@ -1,4 +1,4 @@
-"""Labelled photos, heads cut out of them, backgrounds and patches, ready for a scene."""
+"""Labelled photos, heads cut out of them, backgrounds and patches, ready for a clip."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Scenes with exact labels: pictures that paths move through the frames.
+"""Clips with exact labels: pictures that paths move through the frames.
 
-A scene is a stack of layers. Each layer is a picture that a path moves through the frame, and the
+A clip is a stack of layers. Each layer is a picture that a path moves through the frame, and the
 labels go through the same transform as the pixels, so they are exact to a few hundredths of a
 pixel (OpenCV's warp rounds to 1/32).
 """
@@ -79,14 +79,14 @@ class VideoFrame:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class Clip:
     """A few seconds of video, the same ones each time that it is played.
 
     Attributes:
-        name: one of ``SCENES``.
+        name: one of ``CLIPS``.
         length: number of frames.
         layers: from back to front.
-        people: how many there are over the whole scene.
+        people: how many there are over the whole clip.
         at_once: the most of them in one frame.
         still: faces stay where they are.
         noise: standard deviation of the sensor's noise, fresh in each frame, of 0-255.

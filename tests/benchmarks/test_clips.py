@@ -1,13 +1,13 @@
-"""Labels lie where the pixels are, and each scene shows what it is named after."""
+"""Labels lie where the pixels are, and each clip shows what it is named after."""
 
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from tracking.clips import SCENES, make_scenes
+from tracking.clips import CLIPS, make_clips
 from tracking.pictures import face_photos, faceless_photos, patch_picture
-from tracking.render import FACE, HEIGHT, WIDTH, Layer, Picture, Scene
+from tracking.render import FACE, HEIGHT, WIDTH, Clip, Layer, Picture
 
 from asmnet.errors import InvalidInputError
 from asmnet.geometry import points_box
@@ -24,7 +24,7 @@ def dot_picture(alpha=None):
 
 
 def clean(layers, length=1):
-    return Scene("dot", length, layers, noise=0, quality=lambda _: None)
+    return Clip("dot", length, layers, noise=0, quality=lambda _: None)
 
 
 def centroid(image):
@@ -66,73 +66,73 @@ def test_a_patch_hides_pixels_and_truth():
 
 
 def test_a_face_outside_of_the_frame_is_no_truth():
-    scene = clean((Layer(dot_picture(), lambda _: (-100, 240, 50, 0)),))
-    assert scene.faces(0) == []
+    clip = clean((Layer(dot_picture(), lambda _: (-100, 240, 50, 0)),))
+    assert clip.faces(0) == []
 
 
 @pytest.fixture(scope="module")
-def scenes(data):
+def clips(data):
     faces, backgrounds = face_photos(data, "train"), faceless_photos(data, "train")
-    return {scene.name: scene for scene in make_scenes(faces, backgrounds, 1)}
+    return {clip.name: clip for clip in make_clips(faces, backgrounds, 1)}
 
 
-def presence(scene):
+def presence(clip):
     """(T, P) 0 not in the frame, 1 covered, 2 visible."""
-    table = np.zeros((scene.length, scene.people), dtype=int)
-    for t in range(scene.length):
-        for face in scene.faces(t):
+    table = np.zeros((clip.length, clip.people), dtype=int)
+    for t in range(clip.length):
+        for face in clip.faces(t):
             table[t, face.person] = 1 + face.visible
     return table
 
 
-def path(scene):
+def path(clip):
     """(T, 2) of the only person's centre."""
-    return np.array([scene.faces(t)[0].landmarks.mean(axis=0) for t in range(scene.length)])
+    return np.array([clip.faces(t)[0].landmarks.mean(axis=0) for t in range(clip.length)])
 
 
-def test_every_scene_is_made_in_order(scenes):
-    assert tuple(scenes) == SCENES
+def test_every_clip_is_made_in_order(clips):
+    assert tuple(clips) == CLIPS
 
 
-@pytest.mark.parametrize("name", SCENES)
-def test_visible_people_are_no_more_than_announced(scenes, name):
-    table = presence(scenes[name])
-    assert (table > 0).sum(axis=1).max(initial=0) <= scenes[name].at_once
+@pytest.mark.parametrize("name", CLIPS)
+def test_visible_people_are_no_more_than_announced(clips, name):
+    table = presence(clips[name])
+    assert (table > 0).sum(axis=1).max(initial=0) <= clips[name].at_once
     assert (table == 2).any(axis=0).all()
 
 
 @pytest.mark.parametrize("name", ["still", "light", "compression"])
-def test_resting_faces_rest(scenes, name):
-    assert scenes[name].still
-    assert np.ptp(path(scenes[name]), axis=0) == pytest.approx(0)
+def test_resting_faces_rest(clips, name):
+    assert clips[name].still
+    assert np.ptp(path(clips[name]), axis=0) == pytest.approx(0)
 
 
-def test_a_video_plays_twice_alike_and_its_noise_is_fresh(scenes):
-    short = replace(scenes["still"], length=2)
+def test_a_video_plays_twice_alike_and_its_noise_is_fresh(clips):
+    short = replace(clips["still"], length=2)
     first, second = (list(short.frames()) for _ in range(2))
     assert all(np.array_equal(a.image, b.image) for a, b in zip(first, second, strict=True))
     assert not np.array_equal(first[0].image, first[1].image)
 
 
-def test_light_changes_and_pixels_with_it(scenes):
-    scene = replace(scenes["light"], length=62)
-    means = [frame.image.mean() for frame in scene.frames()]
+def test_light_changes_and_pixels_with_it(clips):
+    clip = replace(clips["light"], length=62)
+    means = [frame.image.mean() for frame in clip.frames()]
     assert max(means) > 2 * means[60]
 
 
-def test_jpeg_quality_alternates(scenes):
-    assert [scenes["compression"].quality(t) for t in range(3)] == [20, 40, 20]
+def test_jpeg_quality_alternates(clips):
+    assert [clips["compression"].quality(t) for t in range(3)] == [20, 40, 20]
 
 
-def test_fast_moves_half_a_face_in_five_frames_and_rests(scenes):
-    steps = np.linalg.norm(np.diff(path(scenes["fast"]), axis=0), axis=1)
+def test_fast_moves_half_a_face_in_five_frames_and_rests(clips):
+    steps = np.linalg.norm(np.diff(path(clips["fast"]), axis=0), axis=1)
     moved = np.convolve(steps, np.ones(5), "valid")
     assert moved.max() == pytest.approx(FACE / 2)
     assert (steps == 0).sum() > len(steps) / 2
 
 
-def test_the_board_covers_the_face_for_a_second_and_goes(scenes):
-    (column,) = presence(scenes["occluder"]).T
+def test_the_board_covers_the_face_for_a_second_and_goes(clips):
+    (column,) = presence(clips["occluder"]).T
     covered = 70 + np.flatnonzero(column[70:] == 1)
     assert 30 <= len(covered) <= 60
     assert (np.diff(covered) == 1).all()
@@ -140,30 +140,30 @@ def test_the_board_covers_the_face_for_a_second_and_goes(scenes):
     assert (column[-20:] == 2).all()
 
 
-def test_a_cut_changes_the_person(scenes):
-    table = presence(scenes["cut"])
+def test_a_cut_changes_the_person(clips):
+    table = presence(clips["cut"])
     assert ((table == 2).sum(axis=1) == 1).all()
     assert table.argmax(axis=1)[[34, 35, 70, 105]].tolist() == [0, 1, 2, 0]
 
 
-def test_one_of_two_passes_before_the_other(scenes):
-    front, behind = presence(scenes["crossing"]).T
+def test_one_of_two_passes_before_the_other(clips):
+    front, behind = presence(clips["crossing"]).T
     assert (front == 2).all()
     assert 10 < (behind == 1).sum() < 60
     assert (behind[[0, 80, -1]] == 2).all()
 
 
-def test_one_leaves_before_the_other_enters(scenes):
-    table = presence(scenes["enter"])
+def test_one_leaves_before_the_other_enters(clips):
+    table = presence(clips["enter"])
     last, first = np.flatnonzero(table[:, 0])[-1], np.flatnonzero(table[:, 1])[0]
     assert first - last > 5
     assert table[[0, -1]].tolist() == [[2, 0], [0, 2]]
 
 
-def test_faces_are_of_the_promised_size(scenes):
-    for name in SCENES[:-1]:
+def test_faces_are_of_the_promised_size(clips):
+    for name in CLIPS[:-1]:
         for t in (0, 30, 60):
-            for face in scenes[name].faces(t):
+            for face in clips[name].faces(t):
                 box = points_box(face.landmarks)
                 assert 105 < (box[2:] - box[:2]).max() < 230, name
 

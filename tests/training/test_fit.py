@@ -71,6 +71,8 @@ def train_and_export(name: str, data: Path, folder: Path) -> Path:
     assert (run / "curve.png").exists()
     record = json.loads((folder / "weights_manifest.json").read_text())["weights"][0]
     assert record["name"] == name
+    assert record["run"]["data"]["300w"]["files"] > 0
+    assert record["run"]["seed"] == 3
     return folder / record["file"]
 
 
@@ -115,7 +117,7 @@ def test_98_points_from_wflw_to_a_score(data_98, tmp_path, photos):
 
 
 def test_a_plain_download_of_300w_to_a_score(data, tmp_path):
-    """Photos and .pts files only: no machine-made rotations, no other sets."""
+    """Photos and .pts files only: no pseudo-labels of rotations, no other sets."""
     plain = tmp_path / "data"
     for path in (data / "300w").rglob("*_1.*"):
         copy = plain / path.relative_to(data)

@@ -6,8 +6,6 @@ Every exported network takes (n, H, W, 3) uint8 RGB; scaling to 0–1 is part of
 from __future__ import annotations
 
 import hashlib
-import shutil
-import subprocess
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -33,6 +31,7 @@ from asmnet.training.nets.blocks import LandmarkModel
 from asmnet.training.nets.build import network
 from asmnet.training.nets.count import count_multiply_adds, count_parameters
 from asmnet.training.nets.face_detector import STRIDES
+from asmnet.training.provenance import config_name, git_commit, run_facts
 from asmnet.weights import MANIFEST
 from asmnet.weights.records import write_record
 
@@ -194,6 +193,9 @@ def export(
         "training_config": metadata["training_config"],
         "metrics": {},
     }
+    facts = run_facts(run)
+    if facts is not None:
+        record["run"] = facts
     write_record(record, folder / MANIFEST)
     return record
 
@@ -228,27 +230,6 @@ def describe_file(path: Path) -> dict[str, Any]:
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
     }
-
-
-def config_name(path: Path) -> str:
-    """A config's file as the repository names it: from its folder ``configs`` on."""
-    parts = path.resolve().parts
-    if "configs" not in parts:
-        return f"configs/{path.name}"
-    return "/".join(parts[len(parts) - 1 - parts[::-1].index("configs") :])
-
-
-def git_commit(folder: Path) -> str | None:
-    """The commit of the checkout that holds a folder, "-dirty" if files were changed; or None."""
-    git = shutil.which("git")
-    if git is None:
-        return None
-    command = [git, "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
-    # Tags are left out, so that the answer is always a commit.
-    answer = subprocess.run(  # noqa: S603 - fixed command, no shell
-        [*command, "--exclude=*"], capture_output=True, text=True, check=False
-    )
-    return answer.stdout.strip() if answer.returncode == 0 else None
 
 
 def _validation_images(config: Config, data: Path) -> ImageArray:

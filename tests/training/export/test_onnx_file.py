@@ -15,10 +15,9 @@ from asmnet import FaceLandmarker  # noqa: E402
 from asmnet.errors import InvalidInputError  # noqa: E402
 from asmnet.geometry import points_box  # noqa: E402
 from asmnet.image import crop_image, load_image  # noqa: E402
-from asmnet.training import loop  # noqa: E402
+from asmnet.training import loop, provenance  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
 from asmnet.training.export import compress  # noqa: E402
-from asmnet.training.export import onnx_file as export  # noqa: E402
 from asmnet.training.landmarks import crops, samples, validate  # noqa: E402
 from asmnet.training.nets.landmark_net import LandmarkNet  # noqa: E402
 from asmnet.training.tables import read_table  # noqa: E402
@@ -140,7 +139,7 @@ def test_a_run_without_best_weights_says_so(trained, tmp_path):
 def test_metadata(trained, data, tmp_path):
     run, config = trained
     subprocess.run(["git", "init", "--quiet", str(config.parent)], check=True)  # noqa: S607
-    assert export.git_commit(config.parent) is None  # no commit yet
+    assert provenance.git_commit(config.parent) is None  # no commit yet
     arguments = ["-C", str(config.parent), "-c", "user.name=a", "-c", "user.email=a@b.c"]
     command = ["git", *arguments, "commit", "--quiet", "--allow-empty", "-m", "first"]
     subprocess.run(command, check=True)
@@ -155,11 +154,6 @@ def test_metadata(trained, data, tmp_path):
         "input_size": "64",
         "crop_margin": "1.25",
     }
-
-
-def test_a_config_is_named_as_in_the_repository():
-    assert export.config_name(Path("/a/configs/b/configs/paper/x.toml")) == "configs/paper/x.toml"
-    assert export.config_name(Path("/a/b/x.toml")) == "configs/x.toml"
 
 
 def test_weights_beyond_float16_stay():

@@ -1,0 +1,191 @@
+"""What a run was made of: ``run.json`` in its folder, and the field "run" of a manifest's record.
+
+The data are told by what was read: each file under the data folder that the process opened, by
+set. Of labels the content is hashed, of photos name and size only, since there are gigabytes of
+them: a photo that changed without changing its length goes unnoticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from asmnet._version import __version__
+from asmnet.errors import WeightsError
+from asmnet.training.config import Config
+from asmnet.weights import load_weights
+
+RUN = "run.json"
+# Of these the content is hashed; everything else is a photo.
+LABELS = frozenset({".csv", ".json", ".mat", ".npz", ".pts", ".txt"})
+
+
+@contextmanager
+def recorded(config: Config, config_path: Path, data: Path, folder: Path) -> Iterator[None]:
+    """Writes ``folder/run.json`` around a training: what it starts from, and then what it read.
+
+    The data are known once they have been read, so they are written at the end, also of a training
+    that was interrupted; in a run that was killed they are None until it is resumed. What a run
+    that goes on had before, if that was something else, is kept under "earlier". Of processes that
+    share a training the first one writes.
+
+    Args:
+        config: as resolved.
+        config_path: its file.
+        data: root of the data folders.
+        folder: of the run; made if it is missing.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / RUN
+    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    record: dict[str, Any] = {
+        "config_file": config_name(config_path),
+        "config": {"task": config.task, **asdict(config)},
+        "seed": config.schedule.seed,
+        "commit": git_commit(config_path.parent),
+        "versions": {"asmnet": __version__, "torch": version("torch")},
+        "parents": parents(config),
+        "data": None,
+    }
+    record = json.loads(json.dumps(record))  # tuples become lists, as in the file
+    read = FilesRead(data)
+    try:
+        _write(path, record, old)
+        yield
+    finally:
+        read.close()
+        _write(path, record | {"data": read.sets()}, old)
+
+
+def run_facts(folder: Path) -> dict[str, Any] | None:
+    """What a manifest's record keeps of ``run.json``; None for a run without one.
+
+    All but the config, which the record names already and the commit holds.
+    """
+    path = folder / RUN
+    if not path.exists():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return {key: value for key, value in record.items() if not key.startswith("config")}
+
+
+class FilesRead:
+    """The files under a folder that this process opens, from now on until ``close``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = os.path.realpath(root)
+        self._paths: set[str] = set()
+        self._open = True
+        # The one place that no reader can go around; a hook stays until the process ends.
+        sys.addaudithook(self._opened)
+
+    def _opened(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open" and self._open and isinstance(arguments[0], str):
+            path = os.path.realpath(arguments[0])
+            if path.startswith(self._root + os.sep):
+                self._paths.add(path)
+
+    def close(self) -> None:
+        """Forgets what is opened from now on."""
+        self._open = False
+
+    def sets(self) -> dict[str, dict[str, Any]]:
+        """Number, bytes and hash of the files by the root's folders that they are in."""
+        groups: dict[str, list[Path]] = {}
+        for name in sorted(self._paths):
+            path = Path(name)
+            if path.is_file():
+                groups.setdefault(path.relative_to(self._root).parts[0], []).append(path)
+        return {name: _described(paths, Path(self._root)) for name, paths in groups.items()}
+
+
+def _described(paths: list[Path], root: Path) -> dict[str, Any]:
+    """The hash is of a line a file: name, size and, of labels, the content's hash."""
+    digest, total = hashlib.sha256(), 0
+    for path in paths:
+        size = path.stat().st_size
+        total += size
+        content = _sha256(path.read_bytes()) if path.suffix.lower() in LABELS else "-"
+        digest.update(f"{path.relative_to(root).as_posix()}\t{size}\t{content}\n".encode())
+    return {"files": len(paths), "bytes": total, "sha256": digest.hexdigest()}
+
+
+def parents(config: Config) -> list[dict[str, str | None]]:
+    """What a training starts from and learns from besides photos: name and hash of each.
+
+    A hash is None where there is no such file; reading it will say so.
+    """
+    found = []
+    for role in ("start", "detector", "teacher_labels"):
+        name = getattr(config, role, None)  # not every task has all of them
+        if name is None:
+            continue
+        path = Path(name)
+        if role == "detector" or (getattr(config, "start_config", None) and role == "start"):
+            digest = _weights(name)
+        else:
+            digest = _file(path / "checkpoint.pt" if role == "start" else path)
+        found.append({"role": role, "name": name, "sha256": digest})
+    return found
+
+
+def config_name(path: Path) -> str:
+    """A config's file as the repository names it: from its folder ``configs`` on."""
+    parts = path.resolve().parts
+    if "configs" not in parts:
+        return f"configs/{path.name}"
+    return "/".join(parts[len(parts) - 1 - parts[::-1].index("configs") :])
+
+
+def git_commit(folder: Path) -> str | None:
+    """The commit of the checkout that holds a folder, "-dirty" if files were changed; or None."""
+    git = shutil.which("git")
+    if git is None:
+        return None
+    command = [git, "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
+    # Tags are left out, so that the answer is always a commit.
+    answer = subprocess.run(  # noqa: S603 - fixed command, no shell
+        [*command, "--exclude=*"], capture_output=True, text=True, check=False
+    )
+    return answer.stdout.strip() if answer.returncode == 0 else None
+
+
+def _weights(name: str) -> str | None:
+    try:
+        return _sha256(load_weights(name))
+    except WeightsError:
+        return None
+
+
+def _file(path: Path) -> str | None:
+    return _sha256(path.read_bytes()) if path.is_file() else None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _write(path: Path, record: dict[str, Any], old: dict[str, Any] | None) -> None:
+    """``record``, with what stood in the file before if that was something else."""
+    if old is not None:
+        before = {key: value for key, value in old.items() if key != "earlier"}
+        known = before == record or before == record | {"data": None}
+        earlier = [*old.get("earlier", ()), *([] if known else [before])]
+        if earlier:
+            record = record | {"earlier": earlier}
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
