@@ -19,8 +19,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 MANIFEST = ROOT / "weights_manifest.json"
 ORDER = (
-    "asmnet-face", "asmnet-68", "asmnet-98", "asmnet-98-wide", "asmnet-68-lite", "asmnet-paper-68",
-    "mobilenetv2-68", "atpn-68",
+    "asmnet-face", "asmnet-face-verifier", "asmnet-68", "asmnet-98", "asmnet-98-wide",
+    "asmnet-68-lite", "asmnet-paper-68", "mobilenetv2-68", "atpn-68",
 )  # fmt: skip
 FIGURE = re.compile(r"\d+(?:\.(\d+))?(\**<!-- ([\w-]+): (.+?) -->)")
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

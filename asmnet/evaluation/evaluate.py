@@ -14,7 +14,7 @@ from asmnet.commands.outputs import check_outputs
 from asmnet.datasets.formats import read_300w_test
 from asmnet.detector import FaceDetector
 from asmnet.errors import InvalidInputError
-from asmnet.evaluation.detector import crowd_sheet, detector_tables
+from asmnet.evaluation.detector import DETECT, crowd_sheet, detector_tables
 from asmnet.evaluation.landmarks import (
     SETS,
     WORST,
@@ -53,6 +53,7 @@ BUNDLED = {
     "pose": "asmnet-68",
     "robustness": "asmnet-68",
 }
+VERIFIER = "asmnet-face-verifier"
 # What a report has besides its tables.
 PICTURES = {
     "landmarks": ("ced.png", "error_per_point.png", "worst.png"),
@@ -102,7 +103,10 @@ def run(options: argparse.Namespace) -> int:
         extra += f" --set {options.set}" if options.set is not None else ""
         extra += " --pupil" if options.pupil else ""
         extra += " --yunet YUNET.onnx" if options.yunet is not None else ""
-        _store(name, tables[name], f"asmnet-train evaluate {options.what} --data DATA{extra}")
+        command = f"asmnet-train evaluate {options.what} --data DATA{extra}"
+        _store(name, tables[name], command)
+        if options.what == "detector":  # what users call has a verifier
+            _store(VERIFIER, tables[DETECT], command)
     return 0
 
 

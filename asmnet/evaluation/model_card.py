@@ -11,9 +11,14 @@ MARK = "<!-- Made by asmnet-train, which keeps a card without this line as it is
 
 _TAGS = {
     "detection": ["face-detection"],
+    "verification": ["face-detection"],
     "landmarks": ["facial-landmarks", "head-pose-estimation"],
 }
-_CLASSES = {"detection": "FaceDetector", "landmarks": "FaceLandmarker"}
+_CALLS = {
+    "detection": 'asmnet.FaceDetector("{}")',
+    "verification": 'asmnet.FaceDetector(verifier="{}")',
+    "landmarks": 'asmnet.FaceLandmarker("{}")',
+}
 
 
 def model_card(repo: str, records: Sequence[WeightsRecord]) -> str:
@@ -68,8 +73,8 @@ def facts(record: WeightsRecord) -> list[str]:
 
 def _section(repo: str, record: WeightsRecord) -> list[str]:
     reference = f"{HUB_SCHEME}{repo}#{record.name}"
-    call = _CLASSES.get(record.task)
+    call = _CALLS.get(record.task)
     lines = [*facts(record), "", "```", f"asmnet weights download {reference}", "```"]
     if call is not None:
-        lines += ["", "```python", "import asmnet", "", f'asmnet.{call}("{reference}")', "```"]
+        lines += ["", "```python", "import asmnet", "", call.format(reference), "```"]
     return [*lines, "", "`@COMMIT` before the `#` pins it to one commit of this repository."]

@@ -57,7 +57,7 @@ class WeightsRecord:
 
     Attributes:
         name: what the API calls it, for example "asmnet-68".
-        task: "detection" or "landmarks".
+        task: "detection", "verification" or "landmarks".
         file: path relative to the package, or to the repository of ``source``.
         sha256: of the file, hexadecimal.
         bytes: size of the file.

@@ -11,6 +11,7 @@ from asmnet.schemes import SCHEMES
 from asmnet.training.config import (
     DetectorConfig,
     LandmarkConfig,
+    VerifierConfig,
     read_config,
     read_landmark_config,
 )
@@ -45,8 +46,8 @@ def write(path: Path, text: str) -> Path:
     "path", sorted(CONFIGS.rglob("*.toml")), ids=lambda p: p.relative_to(CONFIGS).as_posix()
 )
 def test_every_config_can_be_read(path):
-    config = read_config(path)
-    assert isinstance(config, DetectorConfig if "face" in path.stem else LandmarkConfig)
+    kind: type = DetectorConfig if "face" in path.stem else LandmarkConfig
+    assert isinstance(read_config(path), VerifierConfig if "verifier" in path.stem else kind)
 
 
 def test_a_config_is_typed_and_frozen(tmp_path):
@@ -97,7 +98,9 @@ def test_the_schedule_is_read_as_strictly(tmp_path):
 
 def test_a_config_names_its_task(tmp_path):
     path = write(tmp_path / "a.toml", LANDMARKS.replace('"landmarks"', '"landmark"'))
-    with pytest.raises(InvalidInputError, match="task: expected one of landmarks, detection, got"):
+    with pytest.raises(
+        InvalidInputError, match="task: expected one of landmarks, detection, verification, got"
+    ):
         read_config(path)
     with pytest.raises(InvalidInputError, match="task: expected landmarks, got detection"):
         read_landmark_config(CONFIGS / "asmnet-face.toml")
