@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 STRIDES = (8, 16, 32)
 NMS_IOU = 0.4
 MAX_INPUT_SIZE = 16384  # pixels; more does not fit into memories
-DEFAULT_MIN_SCORE = 0.6
+DEFAULT_MIN_SCORE = 0.55
 """Faces below this score are left out; chosen on validation photos (docs/accuracy.md)."""
 
 CANDIDATE_SCORE = 0.5

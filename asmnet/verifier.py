@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # The log odds that a place is a face: weights of the logits of the detector's and the verifier's
 # score and of the face's smallness, and a constant. Fitted by `asmnet-train verification`.
-WEIGHTS = (1.02, 0.74, 0.12, -2.07)
+WEIGHTS = (1.35, 0.67, 0.25, -2.37)
 # Smallness is 0 from this side of a face on, in pixels, and 1 at half of it; at most the second.
 LARGE_SIDE, MAX_SMALLNESS = 28.0, 2.0
 MAX_LOGIT = 6.0

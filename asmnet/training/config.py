@@ -188,8 +188,6 @@ class VerifierConfig:
         candidate_score: the detector's score from which on a place is a candidate.
         size: side of the crop in pixels, a multiple of 16.
         crop_margin: side of the crop in units of the box's longer side.
-        start: folder of the run whose weights training begins with; what it gets wrong is shown
-            more often.
     """
 
     schedule: Schedule
@@ -197,7 +195,6 @@ class VerifierConfig:
     candidate_score: float = 0.2
     size: int = 64
     crop_margin: float = 2.5
-    start: str | None = None
 
     task: ClassVar[str] = "verification"
 

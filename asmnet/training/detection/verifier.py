@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from tqdm import tqdm
 
 from asmnet.detector import FaceDetector
 from asmnet.geometry import CropTransform
 from asmnet.image import crop_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.training.config import VerifierConfig
-from asmnet.training.detection.crops import CropDataset, Place, Places, find_places
+from asmnet.training.detection.crops import CropDataset, Places, find_places
 from asmnet.training.detection.fit import LABELLER
 from asmnet.training.detection.loss import iou_giou
 from asmnet.training.detection.scenes import Material
-from asmnet.training.loop import average_weights, fit, images_to_input
+from asmnet.training.loop import fit, images_to_input
 from asmnet.training.nets.blocks import initialise
 from asmnet.training.nets.build import network
 
@@ -40,9 +38,6 @@ def fit_verifier(config: VerifierConfig, data: Path, folder: Path, *, resume: bo
     detector = FaceDetector(config.detector, threads=1, rotated_retry=False, verifier=None)
     material = Material.load(data, landmarker)
     places = find_places(material, detector, config.candidate_score)
-    if config.start is not None:
-        model.load_state_dict(average_weights(Path(config.start)))
-        places = rescored(places, model, config)
     held_out = Material.load(data, landmarker, "val")
     crops = validation_crops(find_places(held_out, detector, config.candidate_score), config)
     del held_out
@@ -94,39 +89,16 @@ def validation_crops(places: Places, config: VerifierConfig) -> tuple[Tensor, Te
     Crops (n, S, S, 3) uint8, 1 or 0 for a face or none (n,), boxes (n, 4) in units of the crop.
     """
     found = [place for place, score in (*places.hits, *places.false) if score > 0]
+    crops = np.zeros((len(found), config.size, config.size, 3), np.uint8)
     boxes = np.full((len(found), 4), np.nan, np.float32)
-    for row, place in zip(boxes, found, strict=True):
+    for crop, box, place in zip(crops, boxes, found, strict=True):
+        transform = CropTransform.from_bbox(place.box, config.size, margin=config.crop_margin)
+        crop[:] = crop_image(place.photo.levels[0], transform)
         if place.face is not None:
             corners = place.photo.boxes()[place.face].reshape(2, 2)
-            row[:] = _transform(place, config).apply(corners).ravel() / config.size
+            box[:] = transform.apply(corners).ravel() / config.size
     labels = torch.tensor([float(place.face is not None) for place in found])
-    return _crops(found, config), labels, torch.from_numpy(boxes)
-
-
-def _crops(places: Sequence[Place], config: VerifierConfig) -> Tensor:
-    """(n, S, S, 3) uint8, as inference crops."""
-    crops = [crop_image(p.photo.levels[0], _transform(p, config)) for p in places]
-    return torch.from_numpy(np.array(crops, np.uint8).reshape(-1, config.size, config.size, 3))
-
-
-def _transform(place: Place, config: VerifierConfig) -> CropTransform:
-    return CropTransform.from_bbox(place.box, config.size, margin=config.crop_margin)
-
-
-@torch.inference_mode()
-def rescored(places: Places, model: nn.Module, config: VerifierConfig) -> Places:
-    """The places with the model's scores instead of the detector's."""
-    model.eval()
-
-    def scored(rows: list[tuple[Place, float]]) -> list[tuple[Place, float]]:
-        again: list[tuple[Place, float]] = []
-        for start in tqdm(range(0, len(rows), CHUNK), desc="scoring places"):
-            part = [place for place, _ in rows[start : start + CHUNK]]
-            logits, *_ = model(images_to_input(_crops(part, config)))
-            again += zip(part, logits.sigmoid().tolist(), strict=True)
-        return again
-
-    return Places(scored(places.hits), scored(places.false))
+    return torch.from_numpy(crops), labels, torch.from_numpy(boxes)
 
 
 @torch.inference_mode()
