@@ -36,7 +36,7 @@ def write_labels(weights: str, data: Path, out: Path) -> int:
         weights: of a landmark network with confidence and presence.
         data: root of the data folders.
         out: an .npz file: source, name, landmarks (n, N, 2) of the network's layout in image
-            pixels, rotation (n, 3, 3).
+            pixels, rotation (n, 3, 3), and teacher, what made them.
 
     Raises:
         InvalidInputError: the network gives no confidence, or there are no photos.
@@ -56,8 +56,9 @@ def write_labels(weights: str, data: Path, out: Path) -> int:
     if not rows:
         raise InvalidInputError(f"{data}: expected photos under {', '.join(FOLDERS)}, got none")
     source, name, landmarks, rotation = (np.array(column) for column in zip(*rows, strict=True))
+    arrays = {"source": source, "name": name, "landmarks": landmarks, "rotation": rotation}
     with out.open("wb") as file:  # for a path NumPy appends its own suffix
-        np.savez_compressed(file, source=source, name=name, landmarks=landmarks, rotation=rotation)
+        np.savez_compressed(file, **arrays, teacher=np.array(weights))
     return len(rows)
 
 
@@ -124,6 +125,7 @@ def read_labels(
         for source, file, points, rotation in zip(*columns, strict=True):
             group = youtube_person(file) if source == "youtube_faces" else file
             if part_of(group) == split:
-                image = data / source / "images" / file
+                folder = data / source
+                image = (folder if source == "open" else folder / "images") / file
                 faces.append(LabelledFace(image, points, rotation, str(source), scheme))
     return faces

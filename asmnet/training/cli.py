@@ -12,13 +12,14 @@ from asmnet.commands.outputs import OutputCheck, add_overwrite_option, check_out
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.pose3d import FACE3D
 from asmnet.training.config import DetectorConfig, LandmarkConfig, VerifierConfig, read_config
+from asmnet.training.licensing import READ, check_config
 from asmnet.training.provenance import recorded
 from asmnet.training.rebuild import run, steps
 from asmnet.weights import HUB_SCHEME, MANIFEST, PACKAGE
 from asmnet.weights.records import read_records
 
 # What a run leaves in its folder.
-RUN_FILES = ("checkpoint.pt", "best.pt", "log.csv", "curve.png", "shapes.npz", "run.json")
+RUN_FILES = ("checkpoint.pt", "best.pt", "log.csv", "curve.png", "shapes.npz", "run.json", READ)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -176,6 +177,7 @@ def _fit(options: argparse.Namespace) -> int:
             if not hasattr(config, key):
                 raise InvalidInputError(f"{key}: expected none for {config.task}, got {value!r}")
             config = replace(config, **{key: value})
+    check_config(config)
     with recorded(config, options.config, options.data, folder):
         if isinstance(config, DetectorConfig):
             from asmnet.training.detection.fit import fit_detector

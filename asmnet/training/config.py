@@ -82,6 +82,7 @@ class LandmarkConfig:
         correction_ridge: of the linear correction of the points at export; none unless given.
         correction_components: of the deepest map, which have a part in the correction.
         storage: of the exported weights; the arithmetic stays float32.
+        open: reads only data and weights that anyone may use, and refuses all others.
     """
 
     schedule: Schedule
@@ -115,6 +116,7 @@ class LandmarkConfig:
     correction_ridge: float | None = None
     correction_components: int | None = None
     storage: Literal["float32", "float16"] = "float32"
+    open: bool = False
 
     task: ClassVar[str] = "landmarks"
 
@@ -164,6 +166,8 @@ class DetectorConfig:
         score_floor: a face's score is trained towards this plus the rest times its box's IoU.
         validate_every: epochs between two validations.
         start: folder of the run whose weights training begins with.
+        open: reads only data that anyone may use, and refuses all others; no network of ours
+            betters a teacher's boxes then.
     """
 
     schedule: Schedule
@@ -174,6 +178,7 @@ class DetectorConfig:
     score_floor: float = 0.6
     validate_every: int = 1
     start: str | None = None
+    open: bool = False
 
     task: ClassVar[str] = "detection"
 
