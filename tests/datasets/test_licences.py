@@ -76,7 +76,7 @@ def test_of_crowds_only_the_open_photos_are_taken(tmp_path):
 def test_without_the_list_of_licences_nothing_is_open(tmp_path):
     images = write_crowds(tmp_path, "ab", sources=None)
     assert not is_open("crowds", images / "a.jpg")
-    with pytest.raises(LabelError, match="expected its licence in sources.csv"):
+    with pytest.raises(LabelError, match=r"expected its licence in sources\.csv"):
         licence_of("crowds", images / "a.jpg")
 
 

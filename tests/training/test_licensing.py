@@ -15,9 +15,9 @@ from asmnet.weights import PACKAGE
 
 pytest.importorskip("torch")
 
-from asmnet.training.cli import main  # noqa: E402
-from asmnet.training.config import read_config  # noqa: E402
-from asmnet.training.licensing import READ, check_config, read_open_run  # noqa: E402
+from asmnet.training.cli import main
+from asmnet.training.config import read_config
+from asmnet.training.licensing import READ, check_config, read_open_run
 
 # torch.jit is what its stable ONNX exporter uses; it says so in warnings.
 pytestmark = [
@@ -150,7 +150,9 @@ def test_a_closed_run_says_so_and_an_open_one_does_not_start_from_it(open_data, 
     assert read["open"] is False
     assert {"300w", "pointing04", "crowds/osie", "backgrounds"} <= {s["name"] for s in read["sets"]}
     config = read_config(write(tmp_path, f'start = "{run}"\n' + DETECTION))
-    with pytest.raises(InvalidInputError, match="^start: .* expected a run of an open config, got"):
+    with pytest.raises(
+        InvalidInputError, match=r"^start: .* expected a run of an open config, got"
+    ):
         check_config(config)
 
 
