@@ -130,7 +130,8 @@ class MakeHuman:
             mesh = Mesh(shape - middle, piece.mesh.faces, piece.mesh.uv, piece.mesh.groups)
             out.append(Piece(piece.name, mesh, piece.texture))
         rest = self.base.vertices[self._numbers]
-        low = rest @ [0, 1, 0.35] < 5.75
+        # From the neck's foot on; on the shoulders the line runs outwards under their skin.
+        low = rest @ [0, 1, 0.35] < 5.82 + 0.15 * abs(rest[:, 0])
         collar = low[self._skin.faces[:, :3]].all(axis=1).astype(np.int64)
         pupils = np.array([pupil - middle for _, pupil in eyes])
         local = points - middle

@@ -311,4 +311,6 @@ def write_whole(path: Path, content: bytes) -> None:
 def _plain(value: Any) -> Any:
     """NumPy's arrays and numbers for JSON, coordinates to a hundredth of a pixel."""
     array = np.asarray(value)
+    if array.dtype == bool:
+        return array.tolist()
     return np.round(array, 6 if array.shape == (3, 3) else 2).tolist()

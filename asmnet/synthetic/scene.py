@@ -123,7 +123,7 @@ def _set_up(scene: Any, camera: Camera, setting: Setting, samples: int, seed: in
     cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 4, 2, 2
     cycles.transparent_max_bounces = 12
     cycles.caustics_reflective = cycles.caustics_refractive = False
-    scene.view_settings.view_transform = "Standard"
+    scene.view_settings.view_transform = "AgX" if setting.soft else "Standard"
     scene.view_settings.exposure = setting.exposure
 
 
@@ -314,10 +314,15 @@ def _strands(
     scale.operation = "DIVIDE"
     scale.inputs[1].default_value = max(mean**2.2, 1e-3)  # as the shader sees it, linear
     tree.links.new(grey.outputs[0], scale.inputs[0])
+    # Between strands, where it is half clear, a texture may be white.
+    most = tree.nodes.new("ShaderNodeMath")
+    most.operation = "MINIMUM"
+    most.inputs[1].default_value = 1.6
+    tree.links.new(scale.outputs[0], most.inputs[0])
     tint.data_type, tint.blend_type = "RGBA", "MULTIPLY"
     tint.inputs["Factor"].default_value = 1
     a, b = (s for s in tint.inputs if s.type == "RGBA")
-    tree.links.new(scale.outputs[0], a)
+    tree.links.new(most.outputs[0], a)
     b.default_value = (*colour, 1)
     (out,) = (s for s in tint.outputs if s.type == "RGBA")
     return out, texture.outputs["Alpha"]

@@ -45,6 +45,7 @@ class Setting:
         light: mean radiance of the environment.
         lamps: further lights.
         exposure: stops.
+        soft: whether bright places fade to white softly, as film has it, or are cut off.
         background: None to show the environment, or red, green and blue of a plain wall.
     """
 
@@ -58,6 +59,7 @@ class Setting:
     light: float
     lamps: tuple[Lamp, ...]
     exposure: float
+    soft: bool
     background: tuple[float, float, float] | None
 
     def camera(self, points: FloatArray, size: int) -> Camera:
@@ -114,7 +116,8 @@ def random_setting(rng: np.random.Generator, environments: int) -> Setting:
         environment_turn=float(rng.uniform(-np.pi, np.pi)),
         light=float(light),
         lamps=lamps,
-        exposure=float(stops + rng.normal(-0.3, 0.5)),
+        exposure=float(stops + rng.normal(-0.7, 0.5)),
+        soft=bool(rng.random() < 0.5),
         background=_wall(rng) if wall else None,
     )
 

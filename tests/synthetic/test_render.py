@@ -74,6 +74,15 @@ def test_labels_of_all_pictures_become_a_set(tmp_path):
     assert not list(out.rglob("*.tmp*"))
 
 
+def test_labels_can_be_written_as_json():
+    values = {"seen": np.array([True, False]), "points": np.array([[1.2345, 2]]),
+              "rotation": np.full((3, 3), 0.1234567)}  # fmt: skip
+    read = json.loads(json.dumps(values, default=render._plain))
+    assert read == {
+        "seen": [True, False], "points": [[1.23, 2.0]], "rotation": [[0.123457] * 3] * 3
+    }  # fmt: skip
+
+
 def test_damaged_labels_are_named_and_the_set_is_left_as_it_was(tmp_path):
     write_picture(tmp_path, 1)
     write_labels(tmp_path, [1])
@@ -129,8 +138,8 @@ def test_another_blender_is_refused(data, monkeypatch, version, capsys):
 
 
 def test_rendering_needs_no_torch_and_blender_only_in_the_end():
-    code = "import asmnet.training.cli, asmnet.synthetic.render, asmnet.synthetic.scene, sys; " \
-        "print({'torch', 'bpy'} & set(sys.modules))"  # fmt: skip
+    modules = "asmnet.training.cli, asmnet.synthetic.render, asmnet.synthetic.scene"
+    code = f"import {modules}, sys; print({{'torch', 'bpy'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
