@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from made_head import head_points
 
 from asmnet.datasets.records import LabelError
 from asmnet.geometry import euler_to_rotation, geodesic_degrees, points_box, rotation_to_euler
-from asmnet.pose3d import FACE3D, head_pose_from_landmarks
+from asmnet.pose3d import head_pose_from_landmarks
 from asmnet.schemes import IBUG_68, WFLW_98, WFLW_TO_IBUG
 from asmnet.synthetic.labels import (
-    TILT,
     Camera,
     Landmarks,
     closure_that_meets,
@@ -19,16 +19,6 @@ from asmnet.synthetic.labels import (
     visible_outline,
 )
 from asmnet.synthetic.setting import Setting, random_setting
-
-
-def head_points() -> np.ndarray:
-    """The package's 3-D face with 98 points as a head of the base mesh's axes, in dm."""
-    with np.load(FACE3D) as face:
-        points = np.linalg.pinv(WFLW_TO_IBUG) @ face["neutral"].astype(float) / 10
-    points[96], points[97] = points[60:68].mean(axis=0), points[68:76].mean(axis=0)
-    tilt = np.radians(TILT)  # the base mesh looks down by this
-    turn = [[1, 0, 0], [0, np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), np.cos(tilt)]]
-    return points @ np.array(turn).T
 
 
 def setting(*angles: float, distance: float = 12.0) -> Setting:
