@@ -145,7 +145,8 @@ class Wardrobe:
 
 def random_person(rng: np.random.Generator, wardrobe: Wardrobe) -> Person:
     """A person, drawn so that sexes, origins and ages all come often."""
-    origins = rng.dirichlet([0.35, 0.35, 0.35])
+    african, asian, caucasian = rng.dirichlet([0.35, 0.35, 0.35]).tolist()
+    origins = (african, asian, caucasian)
     female = float(np.clip(rng.beta(0.3, 0.3), 0, 1))
     age = float(rng.choice([rng.uniform(0, 0.19), rng.uniform(0.19, 0.5), rng.uniform(0.4, 0.75),
                             rng.uniform(0.7, 1)], p=[0.1, 0.25, 0.4, 0.25]))  # fmt: skip
@@ -160,7 +161,7 @@ def random_person(rng: np.random.Generator, wardrobe: Wardrobe) -> Person:
     return Person(
         shape=shape,
         expression=_expression(rng, origins),
-        origins=(float(origins[0]), float(origins[1]), float(origins[2])),
+        origins=origins,
         female=female,
         age=age,
         closure=_closure(rng),

@@ -116,7 +116,7 @@ class Landmarks:
             brows: name of the eyebrow asset that is on the face.
         """
         out = np.array([surface_point(entry, vertices) for entry in self.points[count]])
-        if brows in self.brows:
+        if brows is not None and brows in self.brows:
             own = [surface_point(entry, vertices) for entry in self.brows[brows][count]]
             out[BROWS_68 if count == 68 else BROWS_98] = own
         return out
@@ -181,7 +181,7 @@ def visible_outline(
         (98, 2), with the other points as they were.
     """
     out = points.copy()
-    up = upright / max(np.linalg.norm(upright), 1e-9)
+    up = upright / max(float(np.linalg.norm(upright)), 1e-9)
     to_left = np.array([-up[1], up[0]])  # of the head, in a picture whose y goes down
     for i, line in lines.items():
         outwards = to_left if i > CONTOUR // 2 else -to_left

@@ -48,12 +48,14 @@ class Settings:
         seed: of them all; a picture's own is this and its number.
         size: side in pixels.
         samples: of each pixel.
+        masks: whether ``masks/00000001.png`` … tell of each pixel what is seen there.
         version: of the generator.
     """
 
     seed: int
     size: int = 160
     samples: int = 8
+    masks: bool = False
     version: int = VERSION
 
 
@@ -159,7 +161,7 @@ def _open_folder(out: Path, settings: Settings, *, resume: bool) -> None:
             raise InvalidInputError(f"{out}: expected pictures of {settings}, got {known}")
     elif out.exists() and any(out.iterdir()):
         raise InvalidInputError(f"{out}: expected an empty folder, got one with other files")
-    for folder in ("images", "labels"):
+    for folder in ("images", "labels", *(("masks",) if settings.masks else ())):
         (out / folder).mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(asdict(settings)).encode())
 
@@ -203,6 +205,7 @@ def make(task: Task) -> None:
     head = makehuman.head(person, setting.neck)
     camera = setting.camera(head.points, settings.size)
     temporary = task.out / "images" / f"{task.number:08}.tmp.png"
+    mask = task.out / "masks" / f"{task.number:08}.tmp.png" if settings.masks else None
     try:
         vertices, seen = render(
             head,
@@ -215,6 +218,7 @@ def make(task: Task) -> None:
             samples=settings.samples,
             seed=int(rng.integers(2**31)),
             target=temporary,
+            mask=mask,
         )
         picture = cv2.imread(str(temporary))
     finally:
@@ -252,6 +256,8 @@ def make(task: Task) -> None:
     }
     done, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
     assert done
+    if mask is not None:
+        mask.replace(mask.with_name(f"{task.number:08}.png"))
     write_whole(task.out / "images" / labels["name"], jpeg.tobytes())
     write_whole(_label_path(task.out, task.number), json.dumps(labels, default=_plain).encode())
 

@@ -22,6 +22,12 @@ from asmnet.synthetic.setting import Setting
 BLENDER = (4, 5)
 # A point is hidden if something lies before it by more than this, in dm.
 HIDDEN_BY = 0.04
+# What the pixels of a mask say; the numbers of materials in Blender.
+PARTS = ("background", "skin", "hair", "eye", "mouth", "worn")
+_PART_OF = {
+    "skin": "skin", "hair": "hair", "brows": "hair", "lashes": "hair", "eye": "eye",
+    "teeth": "mouth", "tongue": "mouth",
+}  # fmt: skip
 # What light goes through does not hide a point.
 _CLEAR = ("hair", "lashes", "brows", "clear lens")
 
@@ -59,6 +65,7 @@ def render(
     samples: int,
     seed: int,
     target: Path,
+    mask: Path | None = None,
 ) -> tuple[FloatArray, Any]:
     """Renders a picture as PNG and returns the subdivided skin's vertices and what hides points.
 
@@ -73,6 +80,7 @@ def render(
         samples: of each pixel.
         seed: of the sampling.
         target: the file to write.
+        mask: a PNG to write too: of each pixel the number in `PARTS` of what is seen there.
 
     Returns:
         (n, 3) the vertices of the base mesh, those of the skin as they are rendered; and a
@@ -99,7 +107,10 @@ def render(
         if piece.name not in _CLEAR:
             opaque.append(made)
     scene.render.filepath = str(target)
+    numbers = None if mask is None else _number_parts(bpy, scene, target)
     bpy.ops.render.render(write_still=True)
+    if mask is not None and numbers is not None:
+        _write_mask(bpy, numbers, mask)
     graph = bpy.context.evaluated_depsgraph_get()
     vertices = head.vertices.copy()
     vertices[head.numbers] = _vertices(body.evaluated_get(graph).data)[: len(head.numbers)]
@@ -180,6 +191,39 @@ def _set_light(bpy: Any, scene: Any, setting: Setting, environment: Path) -> Non
         made.location = place
         made.rotation_euler = place.to_track_quat("Z", "Y").to_euler()
         scene.collection.objects.link(made)
+
+
+def _number_parts(bpy: Any, scene: Any, beside: Path) -> Path:
+    """Has the next rendering write the materials' numbers, and returns the file that it will."""
+    for material in bpy.data.materials:
+        part = _PART_OF.get(material.name.split(".")[0], "worn")
+        material.pass_index = PARTS.index(part)
+    scene.view_layers[0].use_pass_material_index = True
+    scene.use_nodes = True
+    tree = scene.node_tree
+    layers = next(n for n in tree.nodes if n.bl_idname == "CompositorNodeRLayers")
+    output = tree.nodes.new("CompositorNodeOutputFile")
+    output.base_path = str(beside.parent)
+    output.format.file_format = "OPEN_EXR"
+    output.format.color_depth = "32"
+    output.file_slots[0].path = f"{beside.stem}-parts-"
+    tree.links.new(layers.outputs["IndexMA"], output.inputs[0])
+    return beside.with_name(f"{beside.stem}-parts-{scene.frame_current:04}.exr")
+
+
+def _write_mask(bpy: Any, numbers: Path, mask: Path) -> None:
+    import cv2
+
+    try:
+        image = _image(bpy, numbers)
+        image.colorspace_settings.name = "Non-Color"
+        side = image.size[0]
+        pixels = np.empty(len(image.pixels), np.float32)
+        image.pixels.foreach_get(pixels)
+    finally:
+        numbers.unlink(missing_ok=True)
+    parts = pixels.reshape(side, side, -1)[::-1, :, 0].round().astype(np.uint8)
+    cv2.imwrite(str(mask), np.ascontiguousarray(parts))
 
 
 def _add(bpy: Any, name: str, mesh: Mesh, materials: list[Any]) -> Any:

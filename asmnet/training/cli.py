@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     synthesize.add_argument("--seed", type=int, default=1, help="of all of them (default: 1)")
     synthesize.add_argument("--size", type=positive, default=160, help="side in pixels")
     synthesize.add_argument("--samples", type=positive, default=8, help="of each pixel")
+    synthesize.add_argument("--masks", action="store_true", help="also what is seen at each pixel")
     synthesize.add_argument("--processes", type=positive, default=1, help="to render with")
     synthesize.add_argument("--resume", action="store_true", help="go on in a folder of before")
     synthesize.set_defaults(run=_synthesize)
@@ -283,7 +284,7 @@ def _synthesize(options: argparse.Namespace) -> int:
         options.data,
         options.out,
         options.count,
-        Settings(options.seed, options.size, options.samples),
+        Settings(options.seed, options.size, options.samples, options.masks),
         processes=options.processes,
         resume=options.resume,
     )

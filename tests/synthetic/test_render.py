@@ -149,6 +149,7 @@ def test_a_head_in_its_setting_becomes_a_picture(tmp_path):
     pytest.importorskip("bpy")
     from asmnet.synthetic.head import Head, Piece
     from asmnet.synthetic.identity import Wardrobe, random_person
+    from asmnet.synthetic.scene import PARTS
     from asmnet.synthetic.scene import render as render_scene
     from asmnet.synthetic.setting import random_setting
 
@@ -179,9 +180,16 @@ def test_a_head_in_its_setting_becomes_a_picture(tmp_path):
     vertices, seen = render_scene(
         head, person, setting, camera, environment=tmp_path / "sky.hdr",
         skin=tmp_path / "skin.png", iris=tmp_path / "iris.png", samples=1, seed=1,
-        target=tmp_path / "picture.png",
+        target=tmp_path / "picture.png", mask=tmp_path / "mask.png",
     )  # fmt: skip
     assert cv2.imread(str(tmp_path / "picture.png")).shape == (32, 32, 3)
+    mask = cv2.imread(str(tmp_path / "mask.png"), cv2.IMREAD_GRAYSCALE)
+    assert mask.shape == (32, 32)
+    assert {0, PARTS.index("skin")} <= set(mask.ravel().tolist()) <= {0, 1, 3}
+    x, y = camera.project(0.9 * camera.rotation[:, 2][None])[0]
+    assert mask[int(y), int(x)] > 0
+    assert mask[0, 0] == 0
+    assert not list(tmp_path.glob("*.exr"))
     assert vertices.shape == ball.shape
     assert 0 < np.linalg.norm(vertices - ball, axis=1).max() < 0.1  # subdivided
     towards = camera.rotation[:, 2]
