@@ -132,7 +132,7 @@ class MakeHuman:
         rest = self.base.vertices[self._numbers]
         # From the neck's foot on; on the shoulders the line runs outwards under their skin.
         low = rest @ [0, 1, 0.35] < 5.82 + 0.15 * abs(rest[:, 0])
-        collar = low[self._skin.faces[:, :3]].all(axis=1).astype(np.int64)
+        collar = np.asarray(low[self._skin.faces[:, :3]].all(axis=1), np.int64)
         pupils = np.array([pupil - middle for _, pupil in eyes])
         local = points - middle
         local[96:98] = pupils
@@ -156,8 +156,8 @@ class MakeHuman:
                 for origin, share in zip(ORIGINS, person.origins, strict=True)
             }
             closed = deformed(vertices, targets, closing)
-            pair = (self.landmarks.on(v, 98, person.brows) for v in (vertices, closed))
-            weight = closure_that_meets(*pair, side) * person.closure[side]
+            open_, met = (self.landmarks.on(v, 98) for v in (vertices, closed))
+            weight = closure_that_meets(open_, met, side) * person.closure[side]
             vertices = vertices + weight * (closed - vertices)
         return vertices
 

@@ -15,8 +15,9 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import metadata
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import cv2
@@ -94,7 +95,7 @@ def synthesize(
     failed = []
     # Blender keeps some memory of every scene, so a process is replaced now and then.
     with ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=_quiet, max_tasks_per_child=500
+        processes, get_context("spawn"), initializer=_start_worker, max_tasks_per_child=500
     ) as pool:
         futures = [pool.submit(_try, task) for task in tasks]
         try:
@@ -170,10 +171,20 @@ def _label_path(out: Path, number: int) -> Path:
     return out / "labels" / f"{number:08}.json"
 
 
-def _quiet() -> None:
-    """Blender tells every step on standard output, beside Python's own."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
+def _start_worker() -> None:
+    """Silences Blender, which tells every step on standard output beside Python's own.
+
+    And ends the process with its parent, however that ends: else it would wait for tasks for ever.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    parent = parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=follow, daemon=True).start()
 
 
 def _try(task: Task) -> tuple[int, str | None]:
@@ -278,7 +289,9 @@ def write_labels(out: Path, numbers: Sequence[int]) -> None:
             raise InvalidInputError(
                 f"{path}: expected labels; delete it and --resume: {error!r}"
             ) from error
-    arrays = {key: np.array([row[key] for row in rows]) for key in ("name", *ARRAYS)}
+    arrays: dict[str, Any] = {
+        key: np.array([row[key] for row in rows]) for key in ("name", *ARRAYS)
+    }
     arrays["attributes"] = np.array([json.dumps(row["attributes"]) for row in rows])
     temporary = out / f"{LABELS}.tmp"
     with temporary.open("wb") as file:

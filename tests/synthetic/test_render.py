@@ -1,8 +1,10 @@
 """A folder of rendered pictures: what is refused, resumed and written."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -142,6 +144,37 @@ def test_rendering_needs_no_torch_and_blender_only_in_the_end():
     code = f"import {modules}, sys; print({{'torch', 'bpy'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="asks by POSIX' signals")
+def test_workers_end_with_their_parent():
+    code = """if True:
+        import multiprocessing, os, time
+        from concurrent.futures import ProcessPoolExecutor
+        from asmnet.synthetic.render import _start_worker
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("spawn")
+            pool = ProcessPoolExecutor(1, context, initializer=_start_worker)
+            print(pool.submit(os.getpid).result(), flush=True)
+            time.sleep(600)
+    """
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as parent:
+        worker = int(parent.stdout.readline())
+        assert running(worker)
+        parent.kill()
+    deadline = time.monotonic() + 60
+    while running(worker) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not running(worker)
+
+
+def running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    state = Path(f"/proc/{process}/stat")  # of a dead one whom nobody has asked yet: Z
+    return not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def test_a_head_in_its_setting_becomes_a_picture(tmp_path):
