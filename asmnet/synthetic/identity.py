@@ -171,7 +171,7 @@ def random_person(rng: np.random.Generator, wardrobe: Wardrobe) -> Person:
         ),
         skin=_skin(rng, wardrobe.skins, dark=dark, female=female > 0.5, age=age),
         tone=_tone(rng),
-        iris=str(rng.choice(wardrobe.irises)),
+        iris=_iris(rng, wardrobe.irises, caucasian),
         brows=str(rng.choice(wardrobe.brows)),
         lashes=str(rng.choice(wardrobe.lashes)),
         teeth=str(rng.choice(wardrobe.teeth)),
@@ -308,9 +308,17 @@ def _skin(
     return str(rng.choice(best or list(skins)))
 
 
+def _iris(rng: np.random.Generator, irises: Sequence[str], caucasian: float) -> str:
+    """Brown for most people, any colour for half of those from Europe."""
+    brown = [name for name in irises if name.startswith("brown")]
+    if brown and rng.random() > 0.5 * caucasian:
+        return str(rng.choice(brown))
+    return str(rng.choice(irises))
+
+
 def _tone(rng: np.random.Generator) -> tuple[float, float, float]:
     light = float(np.exp(rng.normal(-0.05, 0.22)))
-    warm = rng.normal(0, 0.06)
+    warm = rng.normal(-0.02, 0.04)
     return (light * float(np.exp(warm)), light, light * float(np.exp(-warm + rng.normal(0, 0.05))))
 
 
