@@ -78,19 +78,19 @@ def licence_of(source: str, image: Path) -> SetLicence:
         image: its path; of sets with parts the folder's name tells which.
 
     Raises:
-        InvalidInputError: a set or a part that has no record here.
-        LabelError: of "crowds", a photo that ``sources.csv`` does not name.
+        InvalidInputError: a set or a part that has no record here; of "crowds", a photo that
+            ``sources.csv`` does not name.
+        LabelError: a broken ``sources.csv``.
     """
     if source == "crowds":
         listed = crowds_licences(image.parent.parent)
         if image.name not in listed:
-            raise LabelError(f"{image}: expected its licence in sources.csv, got none")
+            raise InvalidInputError(f"{image.parent.parent}: sources.csv: expected every photo")
         return listed[image.name]
     name = f"open/{image.parent.name}" if source == "open" else source
     if name not in LICENCES:
         raise InvalidInputError(
-            f"{image}: expected a set with a record of its licence ({', '.join(LICENCES)}), "
-            f"got {name!r}"
+            f"{image.parent}: expected a set with a record of its licence, got {name!r}"
         )
     return LICENCES[name]
 
@@ -123,9 +123,7 @@ def crowds_licences(folder: Path) -> dict[str, SetLicence]:
 
 def is_open(source: str, image: Path) -> bool:
     """Whether a photo is open; what nobody vouches for is not."""
-    if source == "crowds" and image.name not in crowds_licences(image.parent.parent):
-        return False
-    return licence_of(source, image).open
+    return _licence_or_unknown(source, image).open
 
 
 def sets_read(photos: Iterable[tuple[str, Path]]) -> list[dict[str, Any]]:
@@ -145,9 +143,10 @@ def sets_read(photos: Iterable[tuple[str, Path]]) -> list[dict[str, Any]]:
 
 
 def _licence_or_unknown(source: str, image: Path) -> SetLicence:
-    if source == "crowds" and image.name not in crowds_licences(image.parent.parent):
-        return SetLicence("crowds", "unknown", open=False, evidence="no line in sources.csv")
-    return licence_of(source, image)
+    try:
+        return licence_of(source, image)
+    except InvalidInputError as error:
+        return SetLicence(source, "unknown", open=False, evidence=str(error))
 
 
 def require_open(read: Iterable[dict[str, Any]]) -> None:

@@ -76,7 +76,7 @@ def test_of_crowds_only_the_open_photos_are_taken(tmp_path):
 def test_without_the_list_of_licences_nothing_is_open(tmp_path):
     images = write_crowds(tmp_path, "ab", sources=None)
     assert not is_open("crowds", images / "a.jpg")
-    with pytest.raises(LabelError, match=r"expected its licence in sources\.csv"):
+    with pytest.raises(InvalidInputError, match=r"sources\.csv: expected every photo"):
         licence_of("crowds", images / "a.jpg")
 
 
@@ -90,6 +90,9 @@ def test_parts_of_open_have_licences_of_their_own():
     assert licence_of("open", Path("open/fairface/1.jpg")).licence == "CC BY 4.0"
     with pytest.raises(InvalidInputError, match="got 'open/elsewhere'"):
         licence_of("open", Path("open/elsewhere/1.jpg"))
+    assert not is_open("open", Path("open/elsewhere/1.jpg"))
+    (unknown,) = sets_read([("open", Path("open/elsewhere/1.jpg"))])
+    assert (unknown["licence"], unknown["open"]) == ("unknown", False)
 
 
 def test_a_run_lists_what_it_read_and_an_open_one_nothing_closed(tmp_path):

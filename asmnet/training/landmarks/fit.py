@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from asmnet.datasets.faces import labelled_faces, main_sets
+from asmnet.datasets.records import LabelledFace
+from asmnet.datasets.splits import Split, read_pointing04
 from asmnet.datasets.synthetic import FOLDER as SYNTHETIC
 from asmnet.detector import FaceDetector
 from asmnet.image import load_image
@@ -39,16 +41,22 @@ def fit_landmarks(config: LandmarkConfig, data: Path, folder: Path, *, resume: b
     schedule = config.schedule
     detector = FaceDetector(config.detector)
     teacher = None if config.teacher_labels is None else Path(config.teacher_labels)
+    parts: tuple[Split, Split] = ("train", "val")
     rendered = config.mixture is not None and SYNTHETIC in config.mixture
-    labelled, validation_faces = (
-        labelled_faces(
-            data, part, scheme=scheme, teacher_labels=teacher if part == "train" or config.open
-            else None, rendered=rendered, open_only=config.open,
-        )
-        for part in ("train", "val")
-    )  # fmt: skip
+
+    def faces_of(part: Split) -> list[LabelledFace]:
+        # A teacher's labels validate only where people's may not.
+        labels = teacher if part == "train" or config.open else None
+        options = {"rendered": rendered, "open_only": config.open}
+        return labelled_faces(data, part, scheme=scheme, teacher_labels=labels, **options)
+
+    labelled, validation_faces = map(faces_of, parts)
     backgrounds = background_photos(data, "train", open_only=config.open)
     read = [(face.source, face.image) for face in (*labelled, *validation_faces)]
+    read += [("crowds" if config.open else "backgrounds", path) for path, _ in backgrounds]
+    if not config.open:
+        poses = (pose for part in parts for pose in read_pointing04(data, part))
+        read += [("pointing04", pose.image) for pose in poses]
     write_read(read, folder, open_only=config.open)
     # A teacher's faces have shapes that a network has smoothed already.
     human = [face for face in labelled if face.source != "helen_unlabelled"]
