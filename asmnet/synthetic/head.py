@@ -215,34 +215,27 @@ class MakeHuman:
         pieces = []
         if person.glasses != "none":
             pieces += _glasses(points, dark=person.glasses == "dark")
-        if person.headwear != "none":
-            pieces.append(self._shell(vertices, person.headwear, points))
+        skin = vertices[self._numbers]
+        if person.headwear == "mask":
+            pieces.append(Piece("mask", mask_over(skin, points)))
+        elif person.headwear == "cap":
+            pieces.append(Piece("cap", self._cap(skin, points)))
         return pieces
 
-    def _shell(self, vertices: FloatArray, kind: str, points: FloatArray) -> Piece:
-        """Cloth that lies on a part of the skin, pushed outwards and smoothed."""
-        skin = vertices[self._numbers]
-        rest = self.base.vertices[self._numbers]
+    def _cap(self, skin: FloatArray, points: FloatArray) -> Mesh:
+        """Cloth on the skin above the forehead, pushed outwards and smoothed."""
         height = points[51, 1] - points[16, 1]
-        if kind == "mask":
-            low, high = points[16, 1] - 0.1 * height, points[52, 1] - 0.05 * height
-            wide = abs(rest[:, 0]) < 0.62
-            inside = (skin[:, 1] > low) & (skin[:, 1] < high) & wide & (rest[:, 2] > 0.75)
-            push, rounds = 0.05, 30
-        else:
-            brow = points[33:51, 1].max() + 0.28 * height
-            slope = 0.35 * (points[51, 2] - skin[:, 2])
-            inside = skin[:, 1] > brow - slope
-            push, rounds = 0.07, 4
+        brow = points[33:51, 1].max() + 0.28 * height
+        inside = skin[:, 1] > brow - 0.35 * (points[51, 2] - skin[:, 2])
         chosen = inside[self._skin.faces[:, :3]].all(axis=1)
         mesh = Mesh(skin, self._skin.faces, self._skin.uv, self._skin.groups)
         piece, numbers = part(mesh, chosen)
         outwards = normals(skin, self._skin.faces)[numbers]
-        outer = smoothed(piece.vertices, piece.faces, rounds)
-        inside = np.ones((len(outer), 1))  # cloth lies on the skin at its rim
-        inside[edges_and_rim(piece.faces)[1]] = 0.3
-        outer = outer + push * smoothed(inside, piece.faces, 3) * outwards
-        return Piece(kind, Mesh(outer, piece.faces, piece.uv, piece.groups))
+        on_rim = np.ones((len(numbers), 1))  # it lies on the skin there
+        on_rim[edges_and_rim(piece.faces)[1]] = 0.3
+        away = 0.07 * smoothed(on_rim, piece.faces, 3)
+        outer = smoothed(piece.vertices, piece.faces, 4) + away * outwards
+        return Mesh(outer, piece.faces, piece.uv, piece.groups)
 
     def _beard(self, person: Person) -> FloatArray:
         """0–1 at each of the skin's vertices: around the mouth, on chin, jaw and upper lip."""
@@ -294,6 +287,37 @@ def _glasses(points: FloatArray, *, dark: bool) -> list[Piece]:
         back = np.array([ear[0] * 1.06, rim[1] + 0.03, ear[2] - 0.25])
         pieces.append(Piece("frame", tube(np.array([rim, back]), 0.02)))
     return pieces
+
+
+def mask_over(skin: FloatArray, points: FloatArray) -> Mesh:
+    """A sheet that hangs over nose and chin, from the middle of the nose to below the chin.
+
+    Args:
+        skin: (n, 3) vertices.
+        points: (98, 3) of the face.
+    """
+    rows, columns = 10, 15
+    top, bottom = points[52, 1], points[16, 1] - 0.06
+    half = 0.82 * abs(points[[6, 26], 0]).mean()
+    grid = np.zeros((rows, columns, 3))
+    down = np.linspace(0, 1, rows)
+    across = np.linspace(-1, 1, columns)
+    # Highest over the nose, and narrower towards the chin.
+    drop = 0.25 * across**2 * (1 - down[:, None])
+    grid[..., 1] = top + (bottom - top) * (down[:, None] + drop)
+    grid[..., 0] = across * half * np.sqrt(1 - 0.6 * down[:, None] ** 2)
+    for place in grid.reshape(-1, 3):
+        near = np.linalg.norm(skin[:, :2] - place[:2], axis=1)
+        # What lies foremost about there, else the nearest that is in front.
+        front = skin[:, 2] > 0.3 * points[16, 2] + 0.7 * points[[4, 28], 2].mean()
+        about = (near < 0.1) & front
+        place[2] = skin[about, 2].max() if about.any() else skin[front][near[front].argmin(), 2]
+    corner = np.arange(rows * columns).reshape(rows, columns)
+    faces = np.stack([corner[1:, :-1], corner[1:, 1:], corner[:-1, 1:], corner[:-1, :-1]], axis=-1)
+    faces = faces.reshape(-1, 4)
+    sheet = smoothed(grid.reshape(-1, 3), faces, 3)
+    sheet[:, 2] += 0.05
+    return Mesh(sheet, faces, np.zeros((len(faces), 4, 2)), np.array(["mask"] * len(faces)))
 
 
 def tube(line: FloatArray, radius: float) -> Mesh:

@@ -8,8 +8,9 @@ from made_head import head_points, write_makehuman
 
 from asmnet.datasets.records import LabelError
 from asmnet.schemes import WFLW_98
-from asmnet.synthetic.head import MakeHuman, tube
+from asmnet.synthetic.head import MakeHuman, mask_over, tube
 from asmnet.synthetic.identity import Person
+from asmnet.synthetic.mesh import normals
 
 SOMEONE = Person(
     shape={}, expression={}, origins=(0.2, 0.3, 0.5), female=0.5, age=0.5, closure=(0.0, 0.0),
@@ -97,6 +98,19 @@ def test_glasses_sit_before_the_eyes(makehuman):
         assert lens[:, 2].min() > pupil[2]
         assert lens[:, 0].min() < pupil[0] < lens[:, 0].max()
         assert lens[:, 1].min() < pupil[1] < lens[:, 1].max()
+
+
+def test_a_mask_hangs_before_mouth_and_nose_and_leaves_the_eyes_free():
+    points = head_points()
+    corners = np.concatenate([points, points * [0.5, 1, 1]])
+    mask = mask_over(corners, points)
+    sheet = mask.vertices
+    assert sheet[:, 1].max() < points[60:76, 1].min()
+    assert sheet[:, 1].min() < points[16, 1]
+    for point in points[[54, 57, 79, 85]]:  # tip and foot of the nose, lips
+        nearest = np.linalg.norm(sheet[:, :2] - point[:2], axis=1).argmin()
+        assert sheet[nearest, 2] > point[2] - 0.05
+    assert normals(sheet, mask.faces)[:, 2].mean() > 0  # outwards
 
 
 def test_a_beard_grows_on_the_chin_and_not_on_the_brows(makehuman):
