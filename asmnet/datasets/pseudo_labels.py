@@ -23,6 +23,8 @@ from asmnet.schemes import IBUG_68, WFLW_98, WFLW_TO_IBUG, LandmarkScheme
 
 # Of these folders of the data root every photo of images/ is labelled.
 FOLDERS = ("helen_unlabelled", "youtube_faces")
+# Finds the faces.
+DETECTOR = "asmnet-face"
 BOXES = 4
 BOX_SPREAD = 0.05
 MIN_PRESENCE, MIN_CONFIDENCE = 0.9, 0.5
@@ -36,12 +38,12 @@ def write_labels(weights: str, data: Path, out: Path) -> int:
         weights: of a landmark network with confidence and presence.
         data: root of the data folders.
         out: an .npz file: source, name, landmarks (n, N, 2) of the network's layout in image
-            pixels, rotation (n, 3, 3), and teacher, what made them.
+            pixels, rotation (n, 3, 3), and the weights of teacher and detector.
 
     Raises:
         InvalidInputError: the network gives no confidence, or there are no photos.
     """
-    detector, landmarker = FaceDetector(threads=1), FaceLandmarker(weights, threads=1)
+    detector, landmarker = FaceDetector(DETECTOR, threads=1), FaceLandmarker(weights, threads=1)
     rng = np.random.default_rng(0)
     rows: list[tuple[str, str, FloatArray, FloatArray]] = []
     paths = [p for folder in FOLDERS for p in sorted((data / folder / "images").glob("*.jpg"))]
@@ -58,7 +60,7 @@ def write_labels(weights: str, data: Path, out: Path) -> int:
     source, name, landmarks, rotation = (np.array(column) for column in zip(*rows, strict=True))
     arrays = {"source": source, "name": name, "landmarks": landmarks, "rotation": rotation}
     with out.open("wb") as file:  # for a path NumPy appends its own suffix
-        np.savez_compressed(file, **arrays, teacher=np.array(weights))
+        np.savez_compressed(file, **arrays, teacher=np.array(weights), detector=np.array(DETECTOR))
     return len(rows)
 
 

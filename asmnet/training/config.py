@@ -195,6 +195,7 @@ class VerifierConfig:
         crop_margin: side of the crop in units of the box's longer side.
         start: folder of the run whose weights training begins with; what it gets wrong is shown
             more often.
+        open: reads only data that anyone may use, and refuses all others, as of a detector.
     """
 
     schedule: Schedule
@@ -203,6 +204,7 @@ class VerifierConfig:
     size: int = 64
     crop_margin: float = 2.5
     start: str | None = None
+    open: bool = False
 
     task: ClassVar[str] = "verification"
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from asmnet.datasets.licences import LICENCES, OPEN_TEACHERS, OPEN_WEIGHTS, require_open, sets_read
 from asmnet.errors import InvalidInputError, WeightsError
-from asmnet.training.config import Config, LandmarkConfig
+from asmnet.training.config import Config, LandmarkConfig, VerifierConfig
 from asmnet.weights import MANIFEST, find_record, is_named, manifest
 from asmnet.weights.records import read_records
 
@@ -44,9 +44,10 @@ def check_config(config: Config) -> None:
                 f"mixture: expected sets that an open config may read "
                 f"({', '.join(sorted(_OPEN_SETS))}), got {', '.join(closed)}"
             )
-        _require_open_weights("detector", config.detector)
         if config.teacher_labels is not None:
             _require_open_teacher(Path(config.teacher_labels))
+    if isinstance(config, LandmarkConfig | VerifierConfig):
+        _require_open_weights("detector", config.detector)
     if config.start is None:
         return
     if isinstance(config, LandmarkConfig) and config.start_config is not None:
@@ -133,15 +134,17 @@ def _licence(weights: str) -> str | None:
 def _require_open_teacher(path: Path) -> None:
     try:
         with np.load(path) as labels:
-            teacher = str(labels["teacher"]) if "teacher" in labels else None
+            teacher, detector = (
+                str(labels[key]) if key in labels else None for key in ("teacher", "detector")
+            )
     except (OSError, ValueError) as error:
         raise InvalidInputError(
             f"teacher_labels: expected a label file, got {path}: {error}"
         ) from error
-    if teacher in OPEN_TEACHERS:
-        return
     if teacher is None:
         raise InvalidInputError(
             f"teacher_labels: expected a file that names its teacher in an open config, got {path}"
         )
-    _require_open_weights("teacher_labels", teacher)
+    for weights in (teacher, detector):
+        if weights is not None and weights not in OPEN_TEACHERS:
+            _require_open_weights("teacher_labels", weights)

@@ -112,7 +112,8 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_landmarks_are_learnt_from_open_sets_only(open_data, detector, tmp_path):
+def test_landmarks_are_learnt_from_open_sets_only(open_data, detector, tmp_path, monkeypatch):
+    monkeypatch.setattr("asmnet.detector.FaceVerifier", None)  # closed: not to be asked
     config = write(tmp_path, f'detector = "{detector}"\n' + LANDMARKS)
     run = tmp_path / "run"
     assert main(["fit", str(config), "--data", str(open_data), "--out", str(run)]) == 0
@@ -177,6 +178,12 @@ def test_what_an_open_config_may_not_name(tmp_path, lines, message):
         check_config(config)
 
 
+def test_a_verifier_of_a_closed_detector_is_refused(tmp_path):
+    config = read_config(write(tmp_path, 'open = true\ntask = "verification"\n'))
+    with pytest.raises(InvalidInputError, match="^detector: .* got asmnet-face: research use only"):
+        check_config(config)
+
+
 def test_open_sets_may_be_mixed(tmp_path):
     lines = 'detector = "yunet"\nmixture.open = 0.6\nmixture.synthetic = 0.4\n'
     check_config(read_config(write(tmp_path, lines + LANDMARKS)))
@@ -187,6 +194,10 @@ def test_open_sets_may_be_mixed(tmp_path):
     [
         ({"teacher": "asmnet-98"}, "^teacher_labels: .* got asmnet-98: research use only"),
         ({}, "^teacher_labels: expected a file that names its teacher"),
+        (
+            {"teacher": "mediapipe", "detector": "asmnet-face"},
+            "^teacher_labels: .* got asmnet-face: research use only",
+        ),
         ({"teacher": "mediapipe"}, None),
     ],
 )
