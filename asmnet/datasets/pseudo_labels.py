@@ -8,6 +8,7 @@ config names it as ``teacher_labels``.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -58,9 +59,11 @@ def write_labels(weights: str, data: Path, out: Path) -> int:
     if not rows:
         raise InvalidInputError(f"{data}: expected photos under {', '.join(FOLDERS)}, got none")
     source, name, landmarks, rotation = (np.array(column) for column in zip(*rows, strict=True))
-    arrays = {"source": source, "name": name, "landmarks": landmarks, "rotation": rotation}
+    arrays: dict[str, Any] = {"source": source, "name": name}
+    arrays |= {"landmarks": landmarks, "rotation": rotation}
+    arrays |= {"teacher": np.array(weights), "detector": np.array(DETECTOR)}
     with out.open("wb") as file:  # for a path NumPy appends its own suffix
-        np.savez_compressed(file, **arrays, teacher=np.array(weights), detector=np.array(DETECTOR))
+        np.savez_compressed(file, **arrays)
     return len(rows)
 
 

@@ -180,7 +180,9 @@ def test_what_an_open_config_may_not_name(tmp_path, lines, message):
 
 def test_a_verifier_of_a_closed_detector_is_refused(tmp_path):
     config = read_config(write(tmp_path, 'open = true\ntask = "verification"\n'))
-    with pytest.raises(InvalidInputError, match="^detector: .* got asmnet-face: research use only"):
+    with pytest.raises(
+        InvalidInputError, match=r"^detector: .* got asmnet-face: research use only"
+    ):
         check_config(config)
 
 

@@ -39,9 +39,10 @@ def fit_landmarks(config: LandmarkConfig, data: Path, folder: Path, *, resume: b
     """
     size, margin, scheme = config.size, config.crop_margin, config.layout
     schedule = config.schedule
-    # The default verifier is not open, so an open config does without.
-    verifier = {"verifier": None} if config.open else {}
-    detector = FaceDetector(config.detector, **verifier)
+    if config.open:  # the default verifier is not
+        detector = FaceDetector(config.detector, verifier=None)
+    else:
+        detector = FaceDetector(config.detector)
     teacher = None if config.teacher_labels is None else Path(config.teacher_labels)
     parts: tuple[Split, Split] = ("train", "val")
     rendered = config.mixture is not None and SYNTHETIC in config.mixture
