@@ -13,7 +13,7 @@ TORCH ?= torch
 # --cov measures the coverage of asmnet/ outside of training, which must not fall.
 PYTEST_OPTIONS ?=
 # These need the training extra.
-TRAINING_TESTS = tests/datasets tests/evaluation tests/training tests/benchmarks
+TRAINING_TESTS = tests/datasets tests/evaluation tests/training tests/synthetic tests/benchmarks
 
 .PHONY: help demo test fuzz test-matrix test-training test-ray docs check format bench clean
 

@@ -14,7 +14,7 @@ import asmnet
 
 ROOT = Path(__file__).parents[1]
 RESEARCH = ("datasets", "evaluation", "training")
-DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow"}
+DISTRIBUTIONS = {"cv2": "opencv-python-headless", "PIL": "pillow", "mathutils": "bpy"}
 
 
 def run(code: str) -> str:
@@ -24,7 +24,7 @@ def run(code: str) -> str:
 
 def test_import_loads_neither_torch_nor_the_hub_and_prints_nothing():
     heavy = {"torch", "huggingface_hub", "matplotlib", "scipy", "onnx", "asmnet.training",
-             "pyarrow", "ray", "tqdm"}  # fmt: skip
+             "asmnet.synthetic", "bpy", "pyarrow", "ray", "tqdm"}  # fmt: skip
     assert run(f"import asmnet, sys; print({heavy} & set(sys.modules))") == "set()"
 
 
@@ -46,14 +46,17 @@ def test_what_is_imported_is_declared():
     config = ConfigParser()
     config.read(ROOT / "setup.cfg")
     extras = config["options.extras_require"]
-    known = {name: declared(extras[name]) for name in ("heic", "parquet", "ray", "train")}
+    known = {
+        name: declared(extras[name]) for name in ("heic", "parquet", "ray", "synthetic", "train")
+    }
     required = declared(config["options"]["install_requires"])
     # huggingface-hub has always come with tqdm, and typing-extensions is for type checkers.
     beside = {"tqdm", "typing-extensions"}
     allowed = required.union(beside, *(known[name] for name in ("heic", "parquet", "ray")))
     for path in (ROOT / "asmnet").rglob("*.py"):
-        training = path.relative_to(ROOT / "asmnet").parts[0] in RESEARCH
-        missing = imported(path) - (allowed | known["train"] if training else allowed)
+        part = path.relative_to(ROOT / "asmnet").parts[0]
+        extra = "train" if part in RESEARCH else part
+        missing = imported(path) - allowed - known.get(extra, set())
         assert not missing, f"{path}: {missing}"
     assert not required & known["train"], "what only training needs is not for everyone"
 

@@ -16,6 +16,7 @@ from zlib import crc32
 import numpy as np
 
 from asmnet import yunet
+from asmnet.datasets.licences import is_open
 from asmnet.datasets.splits import (
     part_of,
     read_300w,
@@ -69,13 +70,16 @@ def crowd_part(name: str) -> Part:
     return "val" if crc32(name.encode()) % CROWD_PARTS == 0 else "train"
 
 
-def read_crowds(root: Path, part: Part) -> list[DetectionPhoto]:
-    """Ordinary photos with several faces, and hard negatives, labelled by a teacher."""
+def read_crowds(root: Path, part: Part, *, open_only: bool = False) -> list[DetectionPhoto]:
+    """Ordinary photos with several faces, and hard negatives, labelled by a teacher.
+
+    With ``open_only`` those alone whose licence in ``sources.csv`` is open.
+    """
     folder = root / "crowds"
     sure, unsure = _rows(folder / "faces.csv"), _rows(folder / "faces_low.csv")
     photos = []
     for path in sorted((folder / "images").glob("*.jpg")) if folder.exists() else []:
-        if crowd_part(path.name) != part:
+        if crowd_part(path.name) != part or (open_only and not is_open("crowds", path)):
             continue
         rows = sure.get(path.name, np.zeros((0, 15)))
         ignored = unsure.get(path.name, np.zeros((0, 15)))
@@ -90,6 +94,12 @@ def read_crowds(root: Path, part: Part) -> list[DetectionPhoto]:
             )
         )
     return photos
+
+
+def read_open_backgrounds(root: Path, part: Part) -> list[Path]:
+    """Open photos without a face: those of ``crowds``."""
+    photos = read_crowds(root, part, open_only=True)
+    return [photo.image for photo in photos if not photo.outlines and not len(photo.ignored)]
 
 
 def read_facemask(root: Path, part: Part) -> list[DetectionPhoto]:

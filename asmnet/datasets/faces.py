@@ -3,11 +3,12 @@
 A network of 68 points learns from 300W, 300W-LP and video frames. One of 98 learns from WFLW as its
 authors ship it, and from the same photos as the other where machine-made labels of 98 points lie
 beside the human ones of 68: the two are joined, and where they say the same thing people win.
+Open weights learn from rendered faces, and from open photos with labels of an open teacher.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from asmnet.datasets.formats import read_wflw
+from asmnet.datasets.licences import is_open
 from asmnet.datasets.pseudo_labels import read_labels
 from asmnet.datasets.records import LabelError, LabelledFace
 from asmnet.datasets.splits import (
@@ -25,12 +27,15 @@ from asmnet.datasets.splits import (
     read_300w_lp,
     read_youtube_faces,
 )
+from asmnet.datasets.synthetic import FOLDER as SYNTHETIC
+from asmnet.datasets.synthetic import read_synthetic
 from asmnet.geometry import FloatArray
 from asmnet.pose3d import head_pose_from_landmarks
 from asmnet.schemes import IBUG_68, WFLW_98, WFLW_TO_IBUG, LandmarkScheme
 
-# The sets of people's labels, which are validated on.
+# The sets of people's labels, which are validated on; and the set of open weights.
 MAIN_SETS = ("300w", "wflw")
+OPEN_SET = "open"
 
 _TO_WFLW = np.linalg.pinv(WFLW_TO_IBUG)
 
@@ -41,6 +46,8 @@ def labelled_faces(
     *,
     scheme: LandmarkScheme = IBUG_68,
     teacher_labels: Path | None = None,
+    rendered: bool = False,
+    open_only: bool = False,
 ) -> list[LabelledFace]:
     """The faces of a part, each with points of the scheme and a rotation.
 
@@ -53,10 +60,17 @@ def labelled_faces(
         scheme: of the points.
         teacher_labels: what :mod:`asmnet.datasets.pseudo_labels` wrote: more faces for training,
             and better points for the video frames, which otherwise have machine-made ones.
+        rendered: also the faces of :mod:`asmnet.datasets.synthetic`.
+        open_only: those alone, and the teacher's on open photos.
 
     Raises:
         LabelError: there are none, or a label is broken.
     """
+    if open_only:
+        faces = read_synthetic(data, split, scheme)
+        if teacher_labels is not None:
+            faces += _open_faces(teacher_labels, data, split, scheme)
+        return _complete(faces, data, scheme)
     faces = main_faces(data, split, scheme)
     joined = scheme == WFLW_98
     faces += (
@@ -68,13 +82,31 @@ def labelled_faces(
         faces += _joined(data, "youtube_faces", read_youtube_faces, split)
     else:
         faces += read_youtube_faces(data, split)
-    if not faces:
-        raise LabelError(f"{data}: expected faces with {len(scheme)} points, got none")
-    return [face if face.rotation is not None else _with_rotation(face) for face in faces]
+    if rendered:
+        faces += read_synthetic(data, split, scheme)
+    return _complete(faces, data, scheme)
 
 
-def main_faces(data: Path, split: Split, scheme: LandmarkScheme) -> list[LabelledFace]:
-    """The faces of :data:`MAIN_SETS` with points of the scheme; not all have a rotation."""
+def main_sets(sources: Collection[str], *, open_only: bool) -> tuple[str, ...]:
+    """What is validated on: people's labels; of open weights real photos rather than rendered."""
+    if open_only:
+        return (OPEN_SET,) if OPEN_SET in sources else (SYNTHETIC,)
+    return MAIN_SETS
+
+
+def main_faces(
+    data: Path,
+    split: Split,
+    scheme: LandmarkScheme,
+    *,
+    teacher_labels: Path | None = None,
+    open_only: bool = False,
+) -> list[LabelledFace]:
+    """The faces of :func:`main_sets` with points of the scheme; not all have a rotation."""
+    if open_only:
+        teacher = teacher_labels
+        faces = [] if teacher is None else _open_faces(teacher, data, split, scheme)
+        return faces or read_synthetic(data, split, scheme)
     if scheme == WFLW_98:
         return _wflw(data, split) + _joined(data, "300w", read_300w, split)
     return read_300w(data, split)
@@ -124,6 +156,20 @@ def _wflw(data: Path, split: Split) -> list[LabelledFace]:
         return []
     faces = read_wflw(data / "wflw", "train")
     return [face for face in faces if part_of(face.image.name) == split]
+
+
+def _open_faces(
+    labels: Path, data: Path, split: Split, scheme: LandmarkScheme
+) -> list[LabelledFace]:
+    faces = read_labels(labels, data, split, scheme)
+    return [face for face in faces if is_open(face.source, face.image)]
+
+
+def _complete(faces: list[LabelledFace], data: Path, scheme: LandmarkScheme) -> list[LabelledFace]:
+    """The faces, each with a rotation; LabelError for none."""
+    if not faces:
+        raise LabelError(f"{data}: expected faces with {len(scheme)} points, got none")
+    return [face if face.rotation is not None else _with_rotation(face) for face in faces]
 
 
 def _with_rotation(face: LabelledFace) -> LabelledFace:

@@ -8,6 +8,7 @@ config names it as ``teacher_labels``.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -23,6 +24,8 @@ from asmnet.schemes import IBUG_68, WFLW_98, WFLW_TO_IBUG, LandmarkScheme
 
 # Of these folders of the data root every photo of images/ is labelled.
 FOLDERS = ("helen_unlabelled", "youtube_faces")
+# Finds the faces.
+DETECTOR = "asmnet-face"
 BOXES = 4
 BOX_SPREAD = 0.05
 MIN_PRESENCE, MIN_CONFIDENCE = 0.9, 0.5
@@ -36,12 +39,12 @@ def write_labels(weights: str, data: Path, out: Path) -> int:
         weights: of a landmark network with confidence and presence.
         data: root of the data folders.
         out: an .npz file: source, name, landmarks (n, N, 2) of the network's layout in image
-            pixels, rotation (n, 3, 3).
+            pixels, rotation (n, 3, 3), and the weights of teacher and detector.
 
     Raises:
         InvalidInputError: the network gives no confidence, or there are no photos.
     """
-    detector, landmarker = FaceDetector(threads=1), FaceLandmarker(weights, threads=1)
+    detector, landmarker = FaceDetector(DETECTOR, threads=1), FaceLandmarker(weights, threads=1)
     rng = np.random.default_rng(0)
     rows: list[tuple[str, str, FloatArray, FloatArray]] = []
     paths = [p for folder in FOLDERS for p in sorted((data / folder / "images").glob("*.jpg"))]
@@ -56,8 +59,11 @@ def write_labels(weights: str, data: Path, out: Path) -> int:
     if not rows:
         raise InvalidInputError(f"{data}: expected photos under {', '.join(FOLDERS)}, got none")
     source, name, landmarks, rotation = (np.array(column) for column in zip(*rows, strict=True))
+    arrays: dict[str, Any] = {"source": source, "name": name}
+    arrays |= {"landmarks": landmarks, "rotation": rotation}
+    arrays |= {"teacher": np.array(weights), "detector": np.array(DETECTOR)}
     with out.open("wb") as file:  # for a path NumPy appends its own suffix
-        np.savez_compressed(file, source=source, name=name, landmarks=landmarks, rotation=rotation)
+        np.savez_compressed(file, **arrays)
     return len(rows)
 
 
@@ -124,6 +130,7 @@ def read_labels(
         for source, file, points, rotation in zip(*columns, strict=True):
             group = youtube_person(file) if source == "youtube_faces" else file
             if part_of(group) == split:
-                image = data / source / "images" / file
+                folder = data / source
+                image = (folder if source == "open" else folder / "images") / file
                 faces.append(LabelledFace(image, points, rotation, str(source), scheme))
     return faces

@@ -8,17 +8,19 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from asmnet.commands.options import positive
 from asmnet.commands.outputs import OutputCheck, add_overwrite_option, check_outputs
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.pose3d import FACE3D
 from asmnet.training.config import DetectorConfig, LandmarkConfig, VerifierConfig, read_config
+from asmnet.training.licensing import READ, check_config
 from asmnet.training.provenance import recorded
 from asmnet.training.rebuild import run, steps
 from asmnet.weights import HUB_SCHEME, MANIFEST, PACKAGE
 from asmnet.weights.records import read_records
 
 # What a run leaves in its folder.
-RUN_FILES = ("checkpoint.pt", "best.pt", "log.csv", "curve.png", "shapes.npz", "run.json")
+RUN_FILES = ("checkpoint.pt", "best.pt", "log.csv", "curve.png", "shapes.npz", "run.json", READ)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -77,6 +79,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_overwrite_option(export)
     export.set_defaults(run=_export)
+
+    synthesize = commands.add_parser("synthesize", help="render labelled faces (needs Blender)")
+    synthesize.add_argument(
+        "--data", type=Path, required=True, help="root with makehuman/ and hdri/"
+    )
+    synthesize.add_argument("--out", type=Path, required=True, help="the folder to fill")
+    synthesize.add_argument("--count", type=positive, required=True, help="of pictures")
+    synthesize.add_argument("--seed", type=int, default=1, help="of all of them (default: 1)")
+    synthesize.add_argument("--size", type=positive, default=160, help="side in pixels")
+    synthesize.add_argument("--samples", type=positive, default=8, help="of each pixel")
+    synthesize.add_argument("--masks", action="store_true", help="also what is seen at each pixel")
+    synthesize.add_argument("--processes", type=positive, default=1, help="to render with")
+    synthesize.add_argument("--resume", action="store_true", help="go on in a folder of before")
+    synthesize.set_defaults(run=_synthesize)
 
     label = commands.add_parser("label", help="label unlabelled photos with a trained network")
     label.add_argument("weights", help="a name or an ONNX file, with confidence and presence")
@@ -176,6 +192,7 @@ def _fit(options: argparse.Namespace) -> int:
             if not hasattr(config, key):
                 raise InvalidInputError(f"{key}: expected none for {config.task}, got {value!r}")
             config = replace(config, **{key: value})
+    check_config(config)
     with recorded(config, options.config, options.data, folder):
         if isinstance(config, DetectorConfig):
             from asmnet.training.detection.fit import fit_detector
@@ -255,6 +272,23 @@ def _export(options: argparse.Namespace) -> int:
         print(line)
     if out.resolve() != PACKAGE:
         publish(out, f"ORG/{out.resolve().name}", dry_run=True)  # the model card
+    return 0
+
+
+def _synthesize(options: argparse.Namespace) -> int:
+    from asmnet.synthetic.render import Settings, synthesize
+
+    if options.seed < 0:
+        raise InvalidInputError(f"--seed: expected a whole number from 0 on, got {options.seed}")
+    count = synthesize(
+        options.data,
+        options.out,
+        options.count,
+        Settings(options.seed, options.size, options.samples, options.masks),
+        processes=options.processes,
+        resume=options.resume,
+    )
+    print(f"{options.out}: {count} pictures")
     return 0
 
 

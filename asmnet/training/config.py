@@ -82,6 +82,7 @@ class LandmarkConfig:
         correction_ridge: of the linear correction of the points at export; none unless given.
         correction_components: of the deepest map, which have a part in the correction.
         storage: of the exported weights; the arithmetic stays float32.
+        open: reads only data and weights that anyone may use, and refuses all others.
     """
 
     schedule: Schedule
@@ -115,6 +116,7 @@ class LandmarkConfig:
     correction_ridge: float | None = None
     correction_components: int | None = None
     storage: Literal["float32", "float16"] = "float32"
+    open: bool = False
 
     task: ClassVar[str] = "landmarks"
 
@@ -164,6 +166,8 @@ class DetectorConfig:
         score_floor: a face's score is trained towards this plus the rest times its box's IoU.
         validate_every: epochs between two validations.
         start: folder of the run whose weights training begins with.
+        open: reads only data that anyone may use, and refuses all others; no network of ours
+            betters a teacher's boxes then.
     """
 
     schedule: Schedule
@@ -174,6 +178,7 @@ class DetectorConfig:
     score_floor: float = 0.6
     validate_every: int = 1
     start: str | None = None
+    open: bool = False
 
     task: ClassVar[str] = "detection"
 
@@ -188,6 +193,7 @@ class VerifierConfig:
         candidate_score: the detector's score from which on a place is a candidate.
         size: side of the crop in pixels, a multiple of 16.
         crop_margin: side of the crop in units of the box's longer side.
+        open: reads only data that anyone may use, and refuses all others, as of a detector.
     """
 
     schedule: Schedule
@@ -195,6 +201,7 @@ class VerifierConfig:
     candidate_score: float = 0.2
     size: int = 64
     crop_margin: float = 2.5
+    open: bool = False
 
     task: ClassVar[str] = "verification"
 

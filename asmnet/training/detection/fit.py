@@ -19,13 +19,14 @@ from asmnet.training.config import DetectorConfig
 from asmnet.training.detection.loss import Batch, decode, detection_loss, flatten
 from asmnet.training.detection.scenes import PHOTO_SETS, Material, Photo, SceneDataset, pyramid
 from asmnet.training.detection.targets import cells
+from asmnet.training.licensing import write_read
 from asmnet.training.loop import average_weights, fit, images_to_input
 from asmnet.training.nets.blocks import initialise
 from asmnet.training.nets.build import network
 from asmnet.training.nets.face_detector import FaceDetectorNet, load_narrower
 
 NMS_IOU = 0.4
-# The network that betters teachers' boxes.
+# The network that betters teachers' boxes; it is not open, so an open config does without.
 LABELLER = "asmnet-68"
 # Recall is told at the score at which so many boxes a photo are false.
 FALSE_A_PHOTO = 0.15
@@ -45,14 +46,17 @@ def fit_detector(config: DetectorConfig, data: Path, folder: Path, *, resume: bo
     initialise(model)
     if config.start is not None:
         load_narrower(model, average_weights(Path(config.start)))
-    material = Material.load(data, FaceLandmarker(LABELLER, threads=1))
+    labeller = None if config.open else FaceLandmarker(LABELLER, threads=1)
+    material = Material.load(data, labeller, open_only=config.open)
+    validation = read_crowds(data, "val", open_only=config.open)
+    read = [*material.read, *((photo.source, photo.image) for photo in validation)]
+    write_read(read, folder, open_only=config.open)
     dataset = SceneDataset(
         material, config.scenes, size=config.size, length=schedule.samples, seed=schedule.seed
     )
     if config.mine:
         material.hard = mine_negatives(model.eval(), material)
         material.missed = mine_missed(model, material)
-    validation = read_crowds(data, "val")
     pictures = [load_image(photo.image) for photo in validation]
 
     def losses(model: nn.Module, batch: tuple[Tensor, ...], _: float) -> dict[str, Tensor]:

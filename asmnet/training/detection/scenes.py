@@ -5,8 +5,9 @@ All coordinates begin at the corner of the first pixel.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -216,18 +217,27 @@ class Material:
         empty: photos without a face.
         hard: patches that an earlier detector took for faces, each halved again and again.
         missed: photos with the number of a face that an earlier detector missed.
+        read: set and path of every photo.
     """
 
     photos: dict[str, list[Photo]] = field(default_factory=dict)
     empty: list[Photo] = field(default_factory=list)
     hard: list[list[ImageArray]] = field(default_factory=list)
     missed: list[tuple[Photo, int]] = field(default_factory=list)
+    read: list[tuple[str, Path]] = field(default_factory=list)
 
     @classmethod
-    def load(cls, root: Path, landmarker: FaceLandmarker, part: Part = "train") -> Material:
-        """Everything of a part below ``root``."""
+    def load(
+        cls,
+        root: Path,
+        landmarker: FaceLandmarker | None,
+        part: Part = "train",
+        *,
+        open_only: bool = False,
+    ) -> Material:
+        """Everything of a part below ``root``, or what is open; boxes bettered if told by what."""
         material = cls()
-        readers = (
+        readers: tuple[Callable[[Path, Part], list[DetectionPhoto]], ...] = (
             read_crowds,
             read_facemask,
             read_open,
@@ -235,14 +245,18 @@ class Material:
             read_fgnet,
             read_single_faces,
         )
+        if open_only:
+            readers = (partial(read_crowds, open_only=True), read_open)
         for reader in readers:
             for labels in reader(root, part):
                 photo = Photo.load(labels, landmarker)
+                material.read.append((labels.source, labels.image))
                 if labels.outlines:
                     material.photos.setdefault(labels.source, []).append(photo)
                 else:
                     material.empty.append(photo)
-        for path, boxes in read_backgrounds(root, part):
+        for path, boxes in [] if open_only else read_backgrounds(root, part):
+            material.read.append(("backgrounds", path))
             pixels = without_faces(load_image(path), boxes)
             nothing = DetectionPhoto(path, "backgrounds", [], np.zeros((0, 5, 2)))
             material.empty.append(Photo(nothing, pyramid(pixels)))

@@ -18,6 +18,7 @@ from asmnet.training.detection.crops import CropDataset, Places, find_places
 from asmnet.training.detection.fit import LABELLER
 from asmnet.training.detection.loss import iou_giou
 from asmnet.training.detection.scenes import Material
+from asmnet.training.licensing import write_read
 from asmnet.training.loop import fit, images_to_input
 from asmnet.training.nets.blocks import initialise
 from asmnet.training.nets.build import network
@@ -34,11 +35,12 @@ def fit_verifier(config: VerifierConfig, data: Path, folder: Path, *, resume: bo
     torch.manual_seed(schedule.seed)
     model = network(config)
     initialise(model)
-    landmarker = FaceLandmarker(LABELLER, threads=1)
+    labeller = None if config.open else FaceLandmarker(LABELLER, threads=1)
     detector = FaceDetector(config.detector, threads=1, rotated_retry=False, verifier=None)
-    material = Material.load(data, landmarker)
+    material = Material.load(data, labeller, open_only=config.open)
     places = find_places(material, detector, config.candidate_score)
-    held_out = Material.load(data, landmarker, "val")
+    held_out = Material.load(data, labeller, "val", open_only=config.open)
+    write_read([*material.read, *held_out.read], folder, open_only=config.open)
     crops = validation_crops(find_places(held_out, detector, config.candidate_score), config)
     del held_out
     dataset = CropDataset(

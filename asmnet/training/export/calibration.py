@@ -20,14 +20,12 @@ from scipy.optimize import minimize
 from torch import nn
 
 from asmnet.datasets.augment import background_box, lost_box
-from asmnet.datasets.faces import main_faces
 from asmnet.datasets.records import LabelError
-from asmnet.datasets.splits import read_backgrounds
 from asmnet.evaluation.metrics import RADIUS
 from asmnet.geometry import CropTransform, FloatArray
 from asmnet.image import ImageArray, crop_image, load_image
 from asmnet.training.config import LandmarkConfig
-from asmnet.training.landmarks.samples import label_box
+from asmnet.training.landmarks.samples import background_photos, faces_to_fit, label_box
 from asmnet.training.landmarks.validate import outputs_of
 
 LOST_CROPS, BACKGROUND_CROPS = 2, 4
@@ -60,7 +58,7 @@ def calibrate(model: nn.Module, config: LandmarkConfig, data: Path) -> Calibrati
     rng = np.random.default_rng(0)
     faces, points, empty = [], [], []
     scheme = config.layout
-    for face in main_faces(data, "val", scheme):
+    for face in faces_to_fit(config, data, "val"):
         image, box = load_image(face.image), label_box(face.landmarks, scheme)
         for spread in (0.0, 0.06):  # the label's box, and one with a detector's errors
             shift = rng.normal(0, spread, 4) * np.tile(box[2:] - box[:2], 2)
@@ -68,7 +66,7 @@ def calibrate(model: nn.Module, config: LandmarkConfig, data: Path) -> Calibrati
             faces.append(crop_image(image, crop))
             points.append(crop.apply(face.landmarks) / size)
         empty += [square(image, lost_box(box, rng)) for _ in range(LOST_CROPS)]
-    for path, boxes in read_backgrounds(data, "val"):
+    for path, boxes in background_photos(data, "val", open_only=config.open):
         if not len(boxes):
             photo = load_image(path)
             empty += [square(photo, background_box(photo, rng)) for _ in range(BACKGROUND_CROPS)]

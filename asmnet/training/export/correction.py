@@ -15,13 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asmnet.datasets.faces import main_faces
 from asmnet.datasets.records import LabelError
 from asmnet.errors import InvalidInputError
 from asmnet.geometry import CropTransform, FloatArray
 from asmnet.image import crop_image, load_image
 from asmnet.training.config import LandmarkConfig
-from asmnet.training.landmarks.samples import label_box
+from asmnet.training.landmarks.samples import faces_to_fit, label_box
 from asmnet.training.landmarks.validate import outputs_of
 from asmnet.training.nets.blocks import LandmarkModel
 from asmnet.training.nets.landmark_net import LandmarkNet
@@ -104,7 +103,7 @@ def corrected(model: LandmarkModel, config: LandmarkConfig, data: Path) -> Corre
     size, margin, scheme = config.size, config.crop_margin, config.layout
     rng = np.random.default_rng(0)
     crops, points = [], []
-    for face in main_faces(data, "train", scheme):
+    for face in faces_to_fit(config, data, "train"):
         image, box = load_image(face.image), label_box(face.landmarks, scheme)
         for spread in BOX_SPREADS:
             shift = rng.normal(0, spread, 4) * np.tile(box[2:] - box[:2], 2)

@@ -26,6 +26,7 @@ from asmnet.training.config import Config, DetectorConfig, LandmarkConfig, Verif
 from asmnet.training.export.calibration import Calibration, calibrate
 from asmnet.training.export.correction import corrected
 from asmnet.training.landmarks.samples import label_crops
+from asmnet.training.licensing import read_open_run
 from asmnet.training.loop import load_average
 from asmnet.training.nets.blocks import LandmarkModel
 from asmnet.training.nets.build import network
@@ -188,8 +189,8 @@ def export(
         "scheme": metadata.get("scheme"),
         "parameters": count_parameters(model),
         "multiply_adds": count_multiply_adds(model, size),
-        "license": LICENSE,
-        "training_data": training_data(config),
+        "license": OPEN_LICENSE if config.open else LICENSE,
+        "training_data": open_training_data(run) if config.open else training_data(config),
         "training_config": metadata["training_config"],
         "metrics": {},
     }
@@ -237,7 +238,9 @@ def _validation_images(config: Config, data: Path) -> ImageArray:
     size = config.size
     if isinstance(config, LandmarkConfig):
         return label_crops(data, "val", config, PARITY_CROPS)[0]
-    photos = read_crowds(data, "val") or read_single_faces(data, "val")
+    photos = read_crowds(data, "val", open_only=config.open)
+    if not photos and not config.open:
+        photos = read_single_faces(data, "val")
     if not photos:
         raise LabelError(f"{data}: expected validation photos with faces, got none")
     photos = photos[:: -(-len(photos) // PARITY_CROPS)]
@@ -248,6 +251,7 @@ LICENSE = (
     "research use only: trained on 300W (iBUG) and other sets whose terms allow research only; "
     "the code's Apache-2.0 does not extend to these weights"
 )
+OPEN_LICENSE = "Apache-2.0"
 TRAINING_DATA = {
     "detection": [
         "photos of groups, streets, meetings and stages from open repositories and research sets",
@@ -282,6 +286,11 @@ def training_data(config: Config) -> list[str]:
             "of this package, which had learnt 98 points of WFLW-trained networks too"
         )
     return sources
+
+
+def open_training_data(run: Path) -> list[str]:
+    """The sets that an open run says it read, with their licences."""
+    return [f"{item['name']} ({item['licence']})" for item in read_open_run(run)]
 
 
 def _check_parity(model: nn.Module, sample: Tensor, path: Path) -> None:

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asmnet.datasets.faces import labelled_faces
-from asmnet.datasets.splits import (
-    read_backgrounds,
-)
+from asmnet.datasets.faces import labelled_faces, main_sets
+from asmnet.datasets.records import LabelledFace
+from asmnet.datasets.splits import Split, read_pointing04
+from asmnet.datasets.synthetic import FOLDER as SYNTHETIC
 from asmnet.detector import FaceDetector
 from asmnet.image import load_image
 from asmnet.training.config import LandmarkConfig
@@ -22,9 +22,11 @@ from asmnet.training.landmarks.asm import (
 from asmnet.training.landmarks.crops import CropDataset
 from asmnet.training.landmarks.losses import landmark_losses
 from asmnet.training.landmarks.samples import (
+    background_photos,
     load_faces,
 )
 from asmnet.training.landmarks.validate import validate
+from asmnet.training.licensing import write_read
 from asmnet.training.loop import fit
 from asmnet.training.nets.build import landmark_model
 from asmnet.training.transfer import start_from, start_weights
@@ -37,21 +39,39 @@ def fit_landmarks(config: LandmarkConfig, data: Path, folder: Path, *, resume: b
     """
     size, margin, scheme = config.size, config.crop_margin, config.layout
     schedule = config.schedule
-    detector = FaceDetector(config.detector)
+    if config.open:  # the default verifier is not
+        detector = FaceDetector(config.detector, verifier=None)
+    else:
+        detector = FaceDetector(config.detector)
     teacher = None if config.teacher_labels is None else Path(config.teacher_labels)
-    labelled = labelled_faces(data, "train", scheme=scheme, teacher_labels=teacher)
+    parts: tuple[Split, Split] = ("train", "val")
+    rendered = config.mixture is not None and SYNTHETIC in config.mixture
+
+    def faces_of(part: Split) -> list[LabelledFace]:
+        # A teacher's labels validate only where people's may not.
+        labels = teacher if part == "train" or config.open else None
+        options = {"rendered": rendered, "open_only": config.open}
+        return labelled_faces(data, part, scheme=scheme, teacher_labels=labels, **options)
+
+    labelled, validation_faces = map(faces_of, parts)
+    backgrounds = background_photos(data, "train", open_only=config.open)
+    read = [(face.source, face.image) for face in (*labelled, *validation_faces)]
+    read += [("crowds" if config.open else "backgrounds", path) for path, _ in backgrounds]
+    if not config.open:
+        poses = (pose for part in parts for pose in read_pointing04(data, part))
+        read += [("pointing04", pose.image) for pose in poses]
+    write_read(read, folder, open_only=config.open)
     # A teacher's faces have shapes that a network has smoothed already.
     human = [face for face in labelled if face.source != "helen_unlabelled"]
     shapes = fit_shape_model(human, config.kept_variance, aligned=config.aligned_shapes)
-    folder.mkdir(parents=True, exist_ok=True)
     shapes.save(folder / "shapes.npz")
-    sets = load_faces(labelled, data, "train", detector, shapes)
+    sets = load_faces(labelled, data, "train", detector, shapes, open_only=config.open)
     mixture = config.mixture
     if mixture is not None:
         sets = {name: faces for name, faces in sets.items() if name in mixture}
-    validation_faces = labelled_faces(data, "val", scheme=scheme)
-    validation = load_faces(validation_faces, data, "val", detector, shapes)
-    photos = [(load_image(path), boxes) for path, boxes in read_backgrounds(data, "train")]
+    validation = load_faces(validation_faces, data, "val", detector, shapes, open_only=config.open)
+    photos = [(load_image(path), boxes) for path, boxes in backgrounds]
+    main = main_sets(validation, open_only=config.open)
     torch.manual_seed(schedule.seed)
     # The mean shape in a crop around its box, whose longer side is 1 / margin of the crop's.
     mean = np.mean([in_box(face.landmarks) for face in labelled], axis=0)
@@ -98,7 +118,7 @@ def fit_landmarks(config: LandmarkConfig, data: Path, folder: Path, *, resume: b
         model,
         dataset,
         losses,
-        lambda m: validate(m, validation, size=size, margin=margin, scheme=scheme),
+        lambda m: validate(m, validation, main, size=size, margin=margin, scheme=scheme),
         schedule=schedule,
         folder=folder,
         resume=resume,

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from asmnet.datasets.detection import ellipse
+from asmnet.datasets.detection import ellipse, read_open_backgrounds
 from asmnet.datasets.faces import main_faces
 from asmnet.datasets.records import LabelError, LabelledFace, PointingPose
 from asmnet.datasets.splits import (
     Split,
     pointing_rotations,
+    read_backgrounds,
 )
 from asmnet.detector import FaceDetector
 from asmnet.geometry import (
@@ -35,12 +37,12 @@ from asmnet.training.landmarks.asm import (
 # or WFLW matter more than variety. Helen's photos without labels come with a teacher's.
 EARLY_MIXTURE = {
     "300w": 0.5, "wflw": 0.5, "300w_lp_ibug": 0.17, "youtube_faces": 0.18, "pointing04": 0.15,
-    "helen_unlabelled": 0.25,
+    "helen_unlabelled": 0.25, "synthetic": 0.5, "open": 0.5,
 }  # fmt: skip
 
 LATE_MIXTURE = {
     "300w": 0.72, "wflw": 0.72, "300w_lp_ibug": 0.1, "youtube_faces": 0.06, "pointing04": 0.12,
-    "helen_unlabelled": 0.2,
+    "helen_unlabelled": 0.2, "synthetic": 0.3, "open": 0.7,
 }  # fmt: skip
 
 # Training photos are cut to a square of so many box sides around the face, which is shrunk to at
@@ -81,30 +83,51 @@ def load_faces(
     split: Split,
     detector: FaceDetector,
     model: ActiveShapeModel,
+    *,
+    open_only: bool = False,
 ) -> dict[str, list[TrainingFace]]:
-    """The training faces of every set: labelled ones, and Pointing'04's of a part."""
+    """The training faces of every set: labelled ones, and, unless open, Pointing'04's of a part."""
     sets: dict[str, list[TrainingFace]] = {name: [] for name in EARLY_MIXTURE}
     for face in labelled:
         sets[face.source].append(_labelled_face(face, model, detector))
-    for pose, rotation in zip(*pointing_rotations(data, split), strict=True):
+    poses = ([], []) if open_only else pointing_rotations(data, split)
+    for pose, rotation in zip(*poses, strict=True):
         ready = _pointing_face(pose, rotation, detector)
         if ready is not None:
             sets["pointing04"].append(ready)
     return {name: faces for name, faces in sets.items() if faces}
 
 
+def faces_to_fit(config: LandmarkConfig, data: Path, split: Split) -> list[LabelledFace]:
+    """The faces that a trained network's last constants are fitted or checked on.
+
+    People's labels; of an open config what it may read, real photos rather than rendered ones.
+    """
+    teacher = None if config.teacher_labels is None else Path(config.teacher_labels)
+    return main_faces(data, split, config.layout, teacher_labels=teacher, open_only=config.open)
+
+
+def background_photos(
+    data: Path, split: Literal["train", "val"], *, open_only: bool
+) -> list[tuple[Path, FloatArray]]:
+    """Photos with the (n, 4) xyxy boxes of the few faces in them."""
+    if open_only:
+        return [(path, np.zeros((0, 4))) for path in read_open_backgrounds(data, split)]
+    return read_backgrounds(data, split)
+
+
 def label_crops(
     data: Path, split: Split, config: LandmarkConfig, limit: int
 ) -> tuple[ImageArray, FloatArray]:
-    """Crops around the label boxes of 300W, or of WFLW, with their points in crop pixels.
+    """Crops around the label boxes of `faces_to_fit`, with their points in crop pixels.
 
     (n, S, S, 3) and (n, N, 2) in the config's scheme; at most ``limit``, evenly spread over the
     set.
     """
     scheme = config.layout
-    faces = main_faces(data, split, scheme)
+    faces = faces_to_fit(config, data, split)
     if not faces:
-        raise LabelError(f"{data}: expected labelled photos under 300w or wflw, got none")
+        raise LabelError(f"{data}: expected labelled photos to validate on, got none")
     faces = faces[:: -(-len(faces) // limit)]
     crops, points = [], []
     for face in faces:

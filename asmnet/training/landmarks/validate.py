@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from torch import nn
@@ -31,12 +33,13 @@ from asmnet.training.nets.blocks import LandmarkModel
 def validate(
     model: nn.Module,
     sets: dict[str, list[TrainingFace]],
+    main: Collection[str] = MAIN_SETS,
     *,
     size: int,
     margin: float,
     scheme: LandmarkScheme = IBUG_68,
 ) -> dict[str, float]:
-    """NME (%) with label and detector boxes on 300W and WFLW, and the pose error (°) of each set.
+    """NME (%) with label and detector boxes on the main sets, and the pose error (°) of each set.
 
     With the output "presence" also its ``presence_error`` (%): how often it is wrong on the
     detector's boxes and, as often, on boxes that have lost the face to one side.
@@ -53,7 +56,7 @@ def validate(
         turned = [roll_matrix(f.tilt) @ r for f, r in zip(faces, rotations, strict=True)]
         errors = np.abs(rotation_to_euler(np.array(turned)) - truth)
         figures[f"pose_{name}"] = float(errors[:, :2].mean())
-        if name in MAIN_SETS:
+        if name in main:
             by_detector.append(_errors(landmarks, transforms, faces, scheme))
             labels = [_crop(face, size, margin, with_offset=False) for face in faces]
             by_label.append(_errors(_run(model, faces, labels)[0], labels, faces, scheme))

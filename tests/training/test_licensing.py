@@ -1,0 +1,222 @@
+"""An open config reads what anyone may use, and nothing else."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from made_data import FACE, shape_68
+
+from asmnet.errors import InvalidInputError
+from asmnet.weights import PACKAGE
+
+pytest.importorskip("torch")
+
+from asmnet.training.cli import main
+from asmnet.training.config import read_config
+from asmnet.training.licensing import READ, check_config, read_open_run
+
+# torch.jit is what its stable ONNX exporter uses; it says so in warnings.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+SCHEDULE = """
+[schedule]
+epochs = 1
+samples = 8
+batch = 4
+lr = 1e-3
+warmup = 1
+weight_decay = 0.01
+ema = 0.9
+workers = 0
+"""
+LANDMARKS = """
+open = true
+task = "landmarks"
+model = "landmarknet"
+size = 64
+late_epoch = 1
+hardness = 0.5
+late_hardness = 0.5
+pose_weight = 4.0
+empty_share = 0.3
+"""
+DETECTION = 'open = true\ntask = "detection"\nsize = 64\n'
+SOURCES = "file,source,repository,licence,terms\n" + "".join(
+    f"{i}.jpg,18f,18F/site,CC0 1.0,open: CC0\n{i}x.jpg,osie,NUS/osie,none,not stated\n"
+    for i in range(12)
+)
+
+
+@pytest.fixture(scope="module")
+def open_data(data, tmp_path_factory) -> Path:
+    """Open sets beside research sets."""
+    root = tmp_path_factory.mktemp("open")
+    for path in data.iterdir():
+        (root / path.name).symlink_to(path)
+    rng = np.random.default_rng(0)
+    names = [f"{i:08}.jpg" for i in range(24)]
+
+    def photo(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), rng.integers(0, 256, (160, 160, 3), dtype=np.uint8))
+
+    for name in names:
+        photo(root / "synthetic" / "images" / name)
+    np.savez(
+        root / "synthetic" / "labels.npz",
+        name=np.array(names),
+        points68=np.array([shape_68(rng) for _ in names]),
+        points98=np.zeros((24, 98, 2)),
+        rotation=np.tile(np.eye(3), (24, 1, 1)),
+    )
+    for i in range(12):
+        photo(root / "crowds" / "images" / f"{i}.jpg")
+        photo(root / "crowds" / "images" / f"{i}x.jpg")
+        photo(root / "open" / "fairface" / f"{i}.jpg")
+    (root / "crowds" / "sources.csv").write_text(SOURCES)
+    header = "file,x0,y0,x1,y1,a,b,c,d,e,f,g,h,i,j,score\n"
+    box = f"{FACE[0]},{FACE[1]},{FACE[0] + FACE[2]},{FACE[1] + FACE[3]}"
+    points = "60,70,100,70,80,90,65,110,95,110"
+    rows = "".join(f"fairface/{i}.jpg,{box},{points},0.9\n" for i in range(12))
+    (root / "open" / "faces.csv").write_text(header + rows)
+    return root
+
+
+@pytest.fixture
+def detector(tmp_path) -> str:
+    """A file that a manifest beside it calls open."""
+    path = tmp_path / "made" / "weights" / "our-face.onnx"
+    path.parent.mkdir(parents=True)
+    shutil.copyfile(PACKAGE / "weights" / "asmnet-face.onnx", path)
+    with path.open("ab") as file:  # other bytes than those of the closed weights
+        file.write(b"\x52\x00")  # an empty field that ONNX leaves out
+    content = {"schema_version": 1, "weights": [
+        {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "license": "Apache-2.0"}
+    ]}  # fmt: skip
+    (tmp_path / "made" / "weights_manifest.json").write_text(json.dumps(content))
+    return str(path)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "tiny.toml"
+    path.write_text(text + SCHEDULE)
+    return path
+
+
+def test_landmarks_are_learnt_from_open_sets_only(open_data, detector, tmp_path, monkeypatch):
+    monkeypatch.setattr("asmnet.detector.FaceVerifier", None)  # closed: not to be asked
+    config = write(tmp_path, f'detector = "{detector}"\n' + LANDMARKS)
+    run = tmp_path / "run"
+    assert main(["fit", str(config), "--data", str(open_data), "--out", str(run)]) == 0
+    crowds, synthetic = read_open_run(run)  # photos of crowds without a face are backgrounds
+    assert (crowds["name"], synthetic["name"]) == ("crowds/18f", "synthetic")
+    assert synthetic["photos"] == 24
+    assert "pose_pointing04" not in (run / "log.csv").read_text()
+    assert "nme_label" in (run / "log.csv").read_text()
+
+
+def test_a_detector_learns_from_open_photos_only(open_data, tmp_path, monkeypatch):
+    from asmnet.training.detection import fit
+
+    monkeypatch.setattr(fit, "FaceLandmarker", None)  # of ours, and closed: not to be asked
+    run = tmp_path / "run"
+    config = write(tmp_path, DETECTION)
+    assert main(["fit", str(config), "--data", str(open_data), "--out", str(run)]) == 0
+    assert {item["name"]: item["open"] for item in read_open_run(run)} == {
+        "crowds/18f": True,
+        "open/fairface": True,
+    }
+    # What is exported is open as well, and a next open run may start from it.
+    arguments = ["--run", str(run), "--out", str(tmp_path), "--data", str(open_data)]
+    assert main(["export", str(config), *arguments]) == 0
+    (record,) = json.loads((tmp_path / "weights_manifest.json").read_text())["weights"]
+    assert record["license"] == "Apache-2.0"
+    assert record["training_data"] == ["crowds/18f (CC0 1.0)", "open/fairface (CC BY 4.0)"]
+    check_config(read_config(write(tmp_path, f'start = "{run}"\n' + DETECTION)))
+
+
+def test_a_closed_run_says_so_and_an_open_one_does_not_start_from_it(open_data, tmp_path):
+    run = tmp_path / "run"
+    closed = write(tmp_path, DETECTION.replace("open = true\n", ""))
+    assert main(["fit", str(closed), "--data", str(open_data), "--out", str(run)]) == 0
+    read = json.loads((run / READ).read_text())
+    assert read["open"] is False
+    assert {"300w", "pointing04", "crowds/osie", "backgrounds"} <= {s["name"] for s in read["sets"]}
+    config = read_config(write(tmp_path, f'start = "{run}"\n' + DETECTION))
+    with pytest.raises(
+        InvalidInputError, match=r"^start: .* expected a run of an open config, got"
+    ):
+        check_config(config)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("", "^detector: expected weights under .* got asmnet-face: research use only"),
+        ('detector = "yunet"\nmixture.300w = 1.0', "^mixture: expected sets .*, got 300w$"),
+        ('detector = "yunet"\nmixture.wflw = 1.0\nmixture.open = 1', "got wflw$"),
+        (
+            'detector = "yunet"\nstart = "asmnet-68"\nstart_config = "a.toml"',
+            "^start: expected weights under .* got asmnet-68: research use only",
+        ),
+        ('detector = "yunet"\nstart = "runs/none"', "^start: runs/none: expected a run of an open"),
+        ('detector = "yunet"\nteacher_labels = "none.npz"', "^teacher_labels: expected a label"),
+    ],
+)
+def test_what_an_open_config_may_not_name(tmp_path, lines, message):
+    config = read_config(write(tmp_path, f"{lines}\n{LANDMARKS}"))
+    with pytest.raises(InvalidInputError, match=message):
+        check_config(config)
+
+
+def test_a_verifier_of_a_closed_detector_is_refused(tmp_path):
+    config = read_config(write(tmp_path, 'open = true\ntask = "verification"\n'))
+    with pytest.raises(
+        InvalidInputError, match=r"^detector: .* got asmnet-face: research use only"
+    ):
+        check_config(config)
+
+
+def test_open_sets_may_be_mixed(tmp_path):
+    lines = 'detector = "yunet"\nmixture.open = 0.6\nmixture.synthetic = 0.4\n'
+    check_config(read_config(write(tmp_path, lines + LANDMARKS)))
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        ({"teacher": "asmnet-98"}, "^teacher_labels: .* got asmnet-98: research use only"),
+        ({}, "^teacher_labels: expected a file that names its teacher"),
+        (
+            {"teacher": "mediapipe", "detector": "asmnet-face"},
+            "^teacher_labels: .* got asmnet-face: research use only",
+        ),
+        ({"teacher": "mediapipe"}, None),
+    ],
+)
+def test_labels_of_a_closed_teacher_are_refused(tmp_path, teacher, message):
+    labels = tmp_path / "labels.npz"
+    np.savez(labels, source=np.array(["open"]), **teacher)
+    text = f'detector = "yunet"\nteacher_labels = "{labels}"\n{LANDMARKS}'
+    config = read_config(write(tmp_path, text))
+    if message is None:
+        check_config(config)
+    else:
+        with pytest.raises(InvalidInputError, match=message):
+            check_config(config)
+
+
+def test_the_command_refuses_before_it_reads(tmp_path, capsys):
+    config = write(tmp_path, LANDMARKS)
+    assert main(["fit", str(config), "--data", str(tmp_path), "--out", str(tmp_path / "run")]) == 1
+    assert capsys.readouterr().err.startswith("asmnet-train: detector: expected weights under")
+    assert not (tmp_path / "run").exists()
