@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet import yunet
+from asmnet import facemaps, yunet
 from asmnet._checks import flag, probability, whole_number
 from asmnet.errors import InvalidInputError, WeightsError
 from asmnet.geometry import Candidates, FloatArray, non_maximum_suppression
@@ -26,7 +26,6 @@ from asmnet.verifier import FaceVerifier, face_probability, longer_sides
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-STRIDES = (8, 16, 32)
 NMS_IOU = 0.4
 MAX_INPUT_SIZE = 16384  # pixels; more does not fit into memories
 DEFAULT_MIN_SCORE = 0.55
@@ -260,7 +259,9 @@ class FaceDetector:
         whole = ~(inner & (outside | (distance < CUT_EDGE))).any(axis=1)
         closer: list[Region] = []
         if self._format.small_faces is not None:
-            closer = closer_regions(self._format.small_faces(outputs), STRIDES[0], factors, region)
+            closer = closer_regions(
+                self._format.small_faces(outputs), facemaps.STRIDES[0], factors, region
+            )
         return _Look((boxes[whole], scores[whole], keypoints[whole]), closer)
 
 
@@ -308,43 +309,6 @@ def unrotated(points: FloatArray, turns: int, width: int, height: int) -> FloatA
     return np.stack([y, height - x], axis=-1)
 
 
-def prepare(image: ImageArray, scale: float) -> tuple[NDArray[np.uint8], FloatArray]:
-    """RGB (H, W, 3) to (1, h, w, 3) uint8, and the (2,) factors from image to input lengths."""
-    canvas, factors = on_canvas(image, scale, multiple=STRIDES[-1])
-    return canvas[None], factors
-
-
-def decode(maps: Sequence[NDArray[np.float32]], min_score: float) -> Candidates:
-    """The network's maps of one image to candidate faces in input pixels, before suppression.
-
-    Args:
-        maps: for each of ``STRIDES`` (1, 15, h, w): score logit, box centre offset (2) in strides
-            from the cell's centre, log half side (2) in double strides, five key points (10) in
-            double strides from the cell's centre. The map of small faces may follow.
-        min_score: cells below are dropped before anything else is computed.
-
-    Returns:
-        boxes (k, 4) xyxy, scores (k,), key points (k, 5, 2).
-    """
-    boxes, scores, keypoints = [], [], []
-    for stride, output in zip(STRIDES, maps[: len(STRIDES)], strict=True):
-        score = 1 / (1 + np.exp(-output[0, 0].astype(np.float64)))
-        rows, columns = np.nonzero(score >= min_score)
-        raw = output[0, :, rows, columns].astype(np.float64)
-        cell = (np.stack([columns, rows], axis=1) + 0.5) * stride
-        middle = cell + raw[:, 1:3] * stride
-        half = np.exp(np.clip(raw[:, 3:5], -6, 6)) * 2 * stride
-        boxes.append(np.concatenate([middle - half, middle + half], axis=1))
-        scores.append(score[rows, columns])
-        keypoints.append(cell[:, None] + raw[:, 5:].reshape(-1, 5, 2) * 2 * stride)
-    return np.concatenate(boxes), np.concatenate(scores), np.concatenate(keypoints)
-
-
-def small_face_logits(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """The last map of one image, (h, w): whether a cell holds a face that is too small to tell."""
-    return np.asarray(maps[len(STRIDES)][0, 0])
-
-
 @dataclass(frozen=True)
 class _Format:
     """How a kind of network is used; a new kind is one more of these and a way to tell it.
@@ -365,7 +329,9 @@ class _Format:
     max_input_size: int
 
 
-_ASMNET = _Format(prepare, decode, small_face_logits, FIRST_SIDE, MAX_INPUT_SIZE)
+_ASMNET = _Format(
+    facemaps.prepare, facemaps.decode, facemaps.small_face_logits, FIRST_SIDE, MAX_INPUT_SIZE
+)
 _YUNET = _Format(yunet.prepare, yunet.decode, None, yunet.SIDE, yunet.SIDE)
 
 
@@ -373,9 +339,10 @@ def _format_of(session: OnnxSession, weights: Weights) -> _Format:
     """The format of a loaded file: by its outputs' names, so that a path needs no name."""
     if session.output_names != yunet.OUTPUTS:
         session.require_task("detection")
-        if len(session.output_names) != len(STRIDES) + 1:
+        count, expected = len(session.output_names), len(facemaps.STRIDES) + 1
+        if count != expected:
             raise WeightsError(
-                f"{weights}: expected {len(STRIDES) + 1} outputs, got {len(session.output_names)}: "
+                f"{weights}: expected {expected} outputs, got {count}: "
                 "detectors of asmnet before 0.7 are of another format"
             )
         return _ASMNET

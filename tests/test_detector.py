@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 import asmnet
-from asmnet.detector import STRIDES, decode, unrotated
+from asmnet.detector import unrotated
 from asmnet.errors import InvalidInputError
+from asmnet.facemaps import STRIDES, decode
 from asmnet.image import load_image, load_reduced
 
 # Where the faces of the test photos are, read off the pictures by hand: xyxy, brows to chin.
@@ -86,7 +87,7 @@ def test_large_jpeg_files_are_decoded_no_larger_than_they_are_looked_at(photos, 
     (same,) = small.detect(load_image(file.getvalue()))
     assert factors == [8, 1]
     assert iou(face.bbox, 5 * ASTRONAUT) > MIN_IOU
-    assert np.abs(face.bbox - same.bbox).max() < 5  # of 450 pixels
+    assert np.abs(face.bbox - same.bbox).max() < 9  # of 450 pixels
     assert np.abs(face.keypoints - same.keypoints).max() < 5
     assert face.score == pytest.approx(same.score, abs=0.02)
     assert (face.bbox.dtype, face.keypoints.dtype) == (np.float32, np.float32)

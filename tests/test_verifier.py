@@ -8,7 +8,7 @@ from asmnet.geometry import box_iou
 from asmnet.image import load_image
 from asmnet.verifier import BATCH, FaceVerifier, face_probability
 
-FACE, SLEEVE = [181.0, 88, 268, 179], [20.0, 300, 110, 400]
+FACE, SUIT = [181.0, 88, 268, 179], [200.0, 330, 300, 440]
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def test_the_chance_is_finite_for_any_certainty():
     assert ((chances >= 0) & (chances <= 1)).all()
 
 
-def test_a_face_is_told_from_a_sleeve(verifier, photos):
-    _, scores, _ = verifier.look(load_image(photos / "astronaut.png"), np.array([FACE, SLEEVE]))
+def test_a_face_is_told_from_a_suit(verifier, photos):
+    _, scores, _ = verifier.look(load_image(photos / "astronaut.png"), np.array([FACE, SUIT]))
     assert scores[0] > 0.9
     assert scores[1] < 0.3
 
@@ -58,7 +58,7 @@ def test_a_shifted_photo_shifts_all_that_is_found(verifier, photos):
 
 def test_more_boxes_than_are_looked_at_together(verifier, photos):
     pixels = load_image(photos / "astronaut.png")
-    many = np.tile([FACE, SLEEVE], (BATCH, 1))
+    many = np.tile([FACE, SUIT], (BATCH, 1))
     boxes, scores, keypoints = verifier.look(pixels, many)
     assert len(boxes) == len(scores) == len(keypoints) == 2 * BATCH
     assert scores[::2] == pytest.approx(np.full(BATCH, scores[0]), abs=1e-5)

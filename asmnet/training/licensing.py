@@ -48,7 +48,7 @@ def check_config(config: Config) -> None:
             _require_open_teacher(Path(config.teacher_labels))
     if isinstance(config, LandmarkConfig | VerifierConfig):
         _require_open_weights("detector", config.detector)
-    if config.start is None:
+    if isinstance(config, VerifierConfig) or config.start is None:
         return
     if isinstance(config, LandmarkConfig) and config.start_config is not None:
         _require_open_weights("start", config.start)

@@ -25,7 +25,7 @@ def flatten(outputs: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
 def decode(raw: Tensor, centres: Tensor, strides: Tensor) -> tuple[Tensor, Tensor]:
     """Raw (..., A, 15) to boxes (..., A, 4) xyxy and key points (..., A, 10) in input pixels.
 
-    The same formula as ``asmnet.detector.decode``; a test compares the two.
+    The same formula as ``asmnet.facemaps.decode``; a test compares the two.
     """
     strides = strides[:, None]
     middle = centres + raw[..., 1:3] * strides
