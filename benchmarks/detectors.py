@@ -17,12 +17,13 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 
-from asmnet import FaceAnalyzer, FaceDetector
+from asmnet import FaceDetector
 from asmnet.commands.outputs import add_overwrite_option, check_outputs
 from asmnet.datasets.detection import DetectionPhoto, read_crowds
 from asmnet.errors import InvalidInputError
 from asmnet.evaluation.boxes import recalls
 from asmnet.evaluation.detector import (
+    ALONE_MIN_SCORE,
     CROWD_IOU,
     YUNET_MIN_SCORE,
     Detect,
@@ -53,12 +54,12 @@ def main() -> None:
         parser.error(str(error))
     photos = read_crowds(options.data, "val")
     pictures = [load_image(photo.image) for photo in photos]
-    lines: dict[str, list[dict[str, float]]] = {"FaceDetector": [], "asmnet.detect": []}
+    lines: dict[str, list[dict[str, float]]] = {"detector alone": [], "with its verifier": []}
     for size in SIZES:
-        detector = FaceDetector(input_size=size, threads=1)
-        analyzer = FaceAnalyzer(detector=detector, threads=1)
-        for name, detect in (("FaceDetector", detector.detect), ("asmnet.detect", analyzer.detect)):
-            lines[name].append({"size": size} | measured(detect, photos, pictures))
+        alone = FaceDetector(input_size=size, verifier=None, min_score=ALONE_MIN_SCORE, threads=1)
+        both = FaceDetector(input_size=size, threads=1)
+        for name, detector in zip(lines, (alone, both), strict=True):
+            lines[name].append({"size": size} | measured(detector.detect, photos, pictures))
     if options.yunet is not None:
         session = ort_session(any_size(options.yunet))
         source = session.get_inputs()[0].name

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import asmnet
-from asmnet.image import ImageArray, ImageSource
+from asmnet.image import ImageArray
+from asmnet.regions import Region
+from asmnet.tracking.tracker import INPUT_SIZE
 
 from .mesh import mesh_points
 from .metrics import TrackedFace
@@ -27,14 +29,18 @@ class System(Protocol):
 
 
 class CountingDetector(asmnet.FaceDetector):
-    """Our detector, which counts its runs."""
+    """A tracker's detector, which counts its runs."""
 
     calls = 0
 
-    def detect(self, image: ImageSource, **options: Any) -> list[asmnet.Detection]:
-        """See `asmnet.FaceDetector.detect`."""
+    def __init__(self) -> None:
+        """As `asmnet.FaceTracker` loads it."""
+        super().__init__(input_size=INPUT_SIZE, rotated_retry=False, threads=1)
+
+    def look(self, *arguments: Any) -> tuple[list[asmnet.Detection], list[Region]]:
+        """See `asmnet.FaceDetector.look`."""
         self.calls += 1
-        return super().detect(image, **options)
+        return super().look(*arguments)
 
 
 class Tracking:
@@ -43,7 +49,7 @@ class Tracking:
     def __init__(self, name: str, landmarker: str = "asmnet-68", **options: Any) -> None:
         self.name = name
         self._options = options
-        self._detector = CountingDetector(threads=1)
+        self._detector = CountingDetector()
         self._landmarker = asmnet.FaceLandmarker(landmarker, threads=1)
 
     @property
