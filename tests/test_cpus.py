@@ -112,7 +112,7 @@ def threads_of(monkeypatch, allowed, **runtime):
     monkeypatch.setattr(session, "cpu_count", lambda: allowed)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(onnxruntime, "InferenceSession", spy)
-    asmnet.FaceDetector(**runtime)
+    asmnet.FaceLandmarker(**runtime)
     return told
 
 
