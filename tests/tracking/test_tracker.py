@@ -533,7 +533,7 @@ def test_a_second_behind_a_wall(astronaut, networks):
     seen = [[face.track_id for face in faces] for faces in follow(frames(), networks)]
     assert seen[:10] == [[0]] * 10
     assert seen[15:40] == [[]] * 25
-    # Within three frames of being visible; a badge in the flag behind her may pass for a small face.
+    # Within three frames of being visible; a badge behind her may pass for a small face.
     assert all(0 in numbers for numbers in seen[42:])
 
 

@@ -3,7 +3,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from asmnet.detector import decode as decode_with_numpy  # noqa: E402
+from asmnet.facemaps import decode as decode_with_numpy  # noqa: E402
 from asmnet.training.detection.loss import Batch, chosen, decode, detection_loss, flatten  # noqa: E402
 from asmnet.training.detection.targets import cells, targets  # noqa: E402
 from asmnet.training.nets.face_detector import STRIDES, FaceDetectorNet  # noqa: E402
