@@ -45,6 +45,8 @@ COLLAPSED_IOU = 0.5
 # A lost face is found again within so many of its sizes of where it was going: so much at once,
 # and so much more for each second, up to the last number.
 REACH, REACH_PER_SECOND, MAX_REACH = 1.0, 1.0, 2.5
+# Pixels more: a trembling hand moves small faces by more than their size.
+SHAKE = 24.0
 MAX_SIZE_RATIO = 2.0
 # Hz, of the velocity's low-pass filter; seconds, after which a lost face is thought to have slowed.
 VELOCITY_CUTOFF, SLOWING = 3.0, 0.5
@@ -343,7 +345,7 @@ class _Track:
         size, other = _size(self.face), _size(face)
         if max(size, other) > MAX_SIZE_RATIO * min(size, other):
             return 0.0
-        reach = size * min(REACH + REACH_PER_SECOND * away, MAX_REACH)
+        reach = (size + SHAKE) * min(REACH + REACH_PER_SECOND * away, MAX_REACH)
         return max(0.0, 1 - float(np.linalg.norm(_centre(face) - expected)) / reach)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from asmnet._version import __version__
-from asmnet.errors import WeightsError
+from asmnet.errors import InvalidInputError, WeightsError
 from asmnet.training.config import Config
 from asmnet.weights import load_weights
 
@@ -50,7 +50,7 @@ def recorded(config: Config, config_path: Path, data: Path, folder: Path) -> Ite
         return
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RUN
-    old = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    old = _read(path) if path.exists() else None
     record: dict[str, Any] = {
         "config_file": config_name(config_path),
         "config": {"task": config.task, **asdict(config)},
@@ -78,8 +78,18 @@ def run_facts(folder: Path) -> dict[str, Any] | None:
     path = folder / RUN
     if not path.exists():
         return None
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    record = _read(path)
     return {key: value for key, value in record.items() if not key.startswith("config")}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidInputError(f"{path}: expected JSON, got: {error}") from error
+    if not isinstance(record, dict):
+        raise InvalidInputError(f"{path}: expected an object, got {type(record).__name__}")
+    return record
 
 
 class FilesRead:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,8 +107,9 @@ def test_a_run_that_is_there_is_gone_on_with_or_named(folder, monkeypatch, capsy
     monkeypatch.setattr("asmnet.training.detection.fit.fit_detector", fit_detector)
     fit = ["fit", CONFIG, "--data", "data", "--out", "run"]
     assert main(fit) == 0
+    shutil.rmtree("run")
     Path("run").mkdir()
-    Path("run", file).write_text("weeks of work")
+    Path("run", file).write_text("{}")
     refused(fit, capsys, "run: a run is there already: go on with --resume")
     assert main([*fit, "--resume"]) == 0
     assert main([*fit, "--overwrite"]) == 0

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from asmnet.errors import InvalidInputError
 from asmnet.training import provenance
 from asmnet.training.config import read_config
 from asmnet.training.provenance import FilesRead, recorded, run_facts
@@ -142,3 +143,10 @@ def test_a_config_is_named_as_in_the_repository():
     name = provenance.config_name
     assert name(Path("/a/configs/b/configs/paper/x.toml")) == "configs/paper/x.toml"
     assert name(Path("/a/b/x.toml")) == "configs/x.toml"
+
+
+@pytest.mark.parametrize("content", ["weeks of work", "[1]"])
+def test_a_damaged_record_is_told(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(InvalidInputError, match=r"run\.json: expected"):
+        run_facts(tmp_path)

@@ -30,7 +30,7 @@ def test_every_step_has_what_it_needs(name):
         if verb == "fit":
             config = read_config(Path(what))
             needed = [option(step, "--start"), option(step, "--teacher-labels")]
-            wanted = [config.start, getattr(config, "teacher_labels", None)]
+            wanted = [getattr(config, "start", None), getattr(config, "teacher_labels", None)]
             assert [n is None for n in needed] == [w is None for w in wanted]
             assert set(needed) - {None} <= made
             made.add(option(step, "--out"))
