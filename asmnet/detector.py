@@ -55,6 +55,7 @@ TILE_SIDE, TILE_OVERLAP = 640, 96
 # so sure; else a turned image must show a surer face, of at least the third score, among candidates
 # of the fourth.
 SURE_SCORE, GOOD_SCORE, TURNED_SCORE, TURNED_CANDIDATE = 0.99, 0.85, 0.7, 0.5
+UNVERIFIED_SURE_SCORE = 0.93
 
 
 class FaceDetector:
@@ -144,7 +145,8 @@ class FaceDetector:
         if self._rotated_retry:
             surest = found[1].max(initial=0)
             upright = 1 - np.prod(1 - found[1][found[1] >= GOOD_SCORE])
-            if upright < SURE_SCORE and (turns := self._best_turns(pixels, surest)):
+            sure = UNVERIFIED_SURE_SCORE if self._verifier is None else SURE_SCORE
+            if upright < sure and (turns := self._best_turns(pixels, surest)):
                 found = self._find_turned(pixels, turns, threshold)
         return _detections(found, factor)
 
