@@ -149,7 +149,9 @@ def fit(
             },
         )
     if processes > 1:
-        # Its threads, if still there when Python ends, can abort a process that is done.
+        # Its threads, if still there when Python ends, can abort a process that is done; and so can
+        # those of one that ends while another still talks to it.
+        distributed.barrier()
         distributed.destroy_process_group()
     average.eval()
     return average.module
