@@ -104,7 +104,7 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         seed: int,
     ) -> None:  # fmt: skip
         self.material, self.size, self.margin = material, size, margin
-        self.hits = [p for p, _ in places.hits]
+        self.hits = [p for p, score in places.hits if score > 0]
         self.doubted = [p for p, score in places.hits if score < DOUBTED_SCORE]
         self.false = [p for p, _ in places.false]
         self.surest = [p for p, score in places.false if score >= SURE_SCORE]
