@@ -51,11 +51,11 @@ VERIFIED_SIDE, LEAST_SHARE = 28.0, 0.25
 TILE_SIDE, TILE_OVERLAP = 640, 96
 
 # Faces on their side are found as well, with rougher boxes, worse key points and lower scores. The
-# image is taken to be upright where one face, or several of at least the second score together, are
-# so sure; else a turned image must show a surer face, of at least the third score, among candidates
-# of the fourth.
-SURE_SCORE, GOOD_SCORE, TURNED_SCORE, TURNED_CANDIDATE = 0.99, 0.85, 0.7, 0.5
-UNVERIFIED_SURE_SCORE = 0.93
+# image is taken to be upright where one face, or several of at least the first score together, are
+# so sure; else a turned image must show a surer face, of at least so high a score.
+GOOD_SCORE = 0.85
+SURE_SCORE, TURNED_SCORE = 0.99, 0.7
+UNVERIFIED_SURE_SCORE, UNVERIFIED_TURNED_SCORE = 0.93, 0.88
 
 
 class FaceDetector:
@@ -114,6 +114,11 @@ class FaceDetector:
         self._verifier: FaceVerifier | None = None
         if verifier is not None and self._format is _ASMNET:
             self._verifier = FaceVerifier(verifier, **runtime)
+        self._sure_score, self._turned_score = (
+            (UNVERIFIED_SURE_SCORE, UNVERIFIED_TURNED_SCORE)
+            if self._verifier is None
+            else (SURE_SCORE, TURNED_SCORE)
+        )
 
     def detect(
         self,
@@ -145,8 +150,7 @@ class FaceDetector:
         if self._rotated_retry:
             surest = found[1].max(initial=0)
             upright = 1 - np.prod(1 - found[1][found[1] >= GOOD_SCORE])
-            sure = UNVERIFIED_SURE_SCORE if self._verifier is None else SURE_SCORE
-            if upright < sure and (turns := self._best_turns(pixels, surest)):
+            if upright < self._sure_score and (turns := self._best_turns(pixels, surest)):
                 found = self._find_turned(pixels, turns, threshold)
         return _detections(found, factor)
 
@@ -173,8 +177,8 @@ class FaceDetector:
         Returns:
             The faces, best score first, and the regions that are worth a closer look.
         """
-        threshold = min_score if self._verifier is None else CANDIDATE_SCORE
-        look = self._look(pixels, region, side / max(pixels.shape[:2]), threshold)
+        scale, least = side / max(pixels.shape[:2]), self._candidate_score(min_score)
+        look = self._look(pixels, region, scale, least)
         found = self._verified(pixels, _suppressed([look.faces]), min_score)
         return _detections(found), look.closer
 
@@ -193,8 +197,7 @@ class FaceDetector:
 
     def _candidates(self, pixels: ImageArray, threshold: float) -> Candidates:
         """What the detector takes for faces."""
-        if self._verifier is not None:
-            threshold = CANDIDATE_SCORE
+        threshold = self._candidate_score(threshold)
         height, width = pixels.shape[:2]
         longer = max(height, width)
         side, limit = self.first_side, self.closest_side(pixels)
@@ -209,6 +212,10 @@ class FaceDetector:
             squares = tiles((0, 0, width, height), TILE_SIDE, TILE_OVERLAP)
             found += [self._look(pixels, tile, 1.0, threshold) for tile in squares]
         return _suppressed([look.faces for look in found])
+
+    def _candidate_score(self, threshold: float) -> float:
+        """The least score of the detector that is worth more work where this one is wanted."""
+        return threshold if self._verifier is None else CANDIDATE_SCORE
 
     def _verified(self, pixels: ImageArray, found: Candidates, threshold: float) -> Candidates:
         """Those that are faces at a second, close look, drawn anew; best first."""
@@ -231,8 +238,9 @@ class FaceDetector:
         best = [surest]
         for turns in (1, 2, 3):
             turned = np.ascontiguousarray(np.rot90(small, turns))
-            look = self._look(turned, (0, 0, *turned.shape[1::-1]), 1.0, TURNED_CANDIDATE)
-            found = self._verified(turned, look.faces, TURNED_SCORE)
+            least = self._candidate_score(self._turned_score)
+            look = self._look(turned, (0, 0, *turned.shape[1::-1]), 1.0, least)
+            found = self._verified(turned, look.faces, self._turned_score)
             best.append(float(found[1].max(initial=0)))
         return int(np.argmax(best))
 
