@@ -76,16 +76,13 @@ class FaceLandmarker:
         """
         self._session = OnnxSession(weights, **runtime)
         self._session.require_task("landmarks")
-        metadata = self._session.metadata
-        try:
-            self.scheme = SCHEMES[metadata["scheme"]]
-            self._crop_size = int(metadata["input_size"])
-            self._crop_margin = float(metadata["crop_margin"])
-        except (KeyError, ValueError) as error:
+        scheme = self._session.metadata.get("scheme", "")
+        if scheme not in SCHEMES:
             raise WeightsError(
-                f"{weights}: expected metadata scheme ({', '.join(SCHEMES)}), input_size and "
-                f"crop_margin, got {dict(metadata)}"
-            ) from error
+                f"{weights}: expected metadata scheme {' or '.join(SCHEMES)}, got {scheme!r}"
+            )
+        self.scheme = SCHEMES[scheme]
+        self._crop_size, self._crop_margin = self._session.crop_format()
 
     def predict(
         self,

@@ -137,6 +137,20 @@ class OnnxSession:
                 f"got task {self.metadata.get('task')!r}"
             )
 
+    def crop_format(self) -> tuple[int, float]:
+        """Side of the crops that it takes in pixels, and in units of the box's longer side.
+
+        Raises:
+            WeightsError: the file's metadata do not say so.
+        """
+        try:
+            return int(self.metadata["input_size"]), float(self.metadata["crop_margin"])
+        except (KeyError, ValueError) as error:
+            raise WeightsError(
+                f"{self._weights}: expected metadata input_size and crop_margin, "
+                f"got {dict(self.metadata)}"
+            ) from error
+
     def run(self, images: NDArray[Any]) -> list[NDArray[np.float32]]:
         """A batch in the file's input format to its outputs, in the file's order."""
         outputs: list[Any] = self._session.run(None, {self._input: images})

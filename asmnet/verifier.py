@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from asmnet.errors import WeightsError
 from asmnet.geometry import Candidates, CropTransform, FloatArray
 from asmnet.image import ImageArray, crop_image
 from asmnet.session import OnnxSession, RuntimeOptions, Weights
@@ -50,13 +49,7 @@ class FaceVerifier:
         """
         self._session = OnnxSession(weights, **runtime)
         self._session.require_task("verification")
-        metadata = self._session.metadata
-        try:
-            self._size, self._margin = int(metadata["input_size"]), float(metadata["crop_margin"])
-        except (KeyError, ValueError) as error:
-            raise WeightsError(
-                f"{weights}: expected metadata input_size and crop_margin, got {dict(metadata)}"
-            ) from error
+        self._size, self._margin = self._session.crop_format()
 
     def look(self, pixels: ImageArray, boxes: FloatArray) -> Candidates:
         """New boxes (n, 4) xyxy, scores (n,) from 0 to 1 and key points (n, 5, 2), in pixels.

@@ -6,6 +6,7 @@ import pytest
 import asmnet
 from asmnet.geometry import box_iou
 from asmnet.image import load_image
+from asmnet.session import OnnxSession
 from asmnet.verifier import BATCH, FaceVerifier, face_probability
 
 FACE, SUIT = [181.0, 88, 268, 179], [200.0, 330, 300, 440]
@@ -75,6 +76,15 @@ def test_other_weights_are_refused():
         FaceVerifier("asmnet-face")
     with pytest.raises(asmnet.WeightsError, match="expected weights for verification"):
         asmnet.FaceDetector(verifier="asmnet-68")
+
+
+@pytest.mark.parametrize("metadata", [{}, {"input_size": "64"}, {"input_size": "?"}])
+def test_a_file_that_does_not_tell_its_crop_is_refused(metadata):
+    session = OnnxSession("asmnet-face-verifier", threads=1)
+    assert session.crop_format() == (64, 2.5)
+    session.metadata = metadata
+    with pytest.raises(asmnet.WeightsError, match="expected metadata input_size and crop_margin"):
+        session.crop_format()
 
 
 def test_without_a_verifier_the_detector_is_trusted(photos):
