@@ -61,7 +61,7 @@ class Person:
         lashes: name of the asset.
         teeth: name of the asset.
         hair: name of the asset, or None.
-        hair_colour: factors of red, green and blue of the grey of its texture, or None for its own.
+        hair_colour: factors of red, green and blue of the grey of its texture.
         beard: 0–1, how dark the beard's skin is.
         glasses: "none", "clear" or "dark".
         headwear: "none", "cap" or "mask"; a mask covers mouth and nose.
@@ -82,11 +82,17 @@ class Person:
     lashes: str
     teeth: str
     hair: str | None
-    hair_colour: tuple[float, float, float] | None
+    hair_colour: tuple[float, float, float]
     beard: float
     glasses: str
     headwear: str
     cloth: tuple[float, float, float]
+
+    @property
+    def brow_colour(self) -> tuple[float, float, float]:
+        """Brows stay darker than light hair."""
+        red, green, blue = (min(0.6 * part, 0.15) for part in self.hair_colour)
+        return (red, green, blue)
 
 
 @dataclass(frozen=True)
@@ -151,7 +157,7 @@ def random_person(rng: np.random.Generator, wardrobe: Wardrobe) -> Person:
     age = float(rng.choice([rng.uniform(0, 0.19), rng.uniform(0.19, 0.5), rng.uniform(0.4, 0.75),
                             rng.uniform(0.7, 1)], p=[0.1, 0.25, 0.4, 0.25]))  # fmt: skip
     shape = macro_weights(origins, female, age, float(rng.beta(2, 2)))
-    shape.update(_parts(rng, wardrobe.targets))
+    shape.update(_parts(rng, wardrobe.targets, young=age < AGES["child"]))
     adult = age > 0.42
     hair = None if rng.random() < 0.2 else str(rng.choice(wardrobe.hairs))
     headwear = str(rng.choice(["none", "cap", "mask"], p=[0.84, 0.08, 0.08]))
@@ -170,13 +176,13 @@ def random_person(rng: np.random.Generator, wardrobe: Wardrobe) -> Person:
             float(np.clip(rng.normal(0, 7), -20, 15)),
         ),
         skin=_skin(rng, wardrobe.skins, dark=dark, female=female > 0.5, age=age),
-        tone=_tone(rng),
+        tone=_tone(rng, dark=dark),
         iris=_iris(rng, wardrobe.irises, caucasian),
         brows=str(rng.choice(wardrobe.brows)),
         lashes=str(rng.choice(wardrobe.lashes)),
         teeth=str(rng.choice(wardrobe.teeth)),
         hair=hair,
-        hair_colour=_hair_colour(rng, age),
+        hair_colour=_hair_colour(rng, age, dark=dark),
         beard=float(rng.uniform(0.1, 0.9)) if adult and female < 0.4 and rng.random() < 0.45 else 0,
         glasses=str(rng.choice(["none", "clear", "dark"], p=[0.8, 0.15, 0.05])),
         headwear=headwear,
@@ -224,7 +230,7 @@ def opposite_pairs(targets: Sequence[str]) -> tuple[list[tuple[str, str]], list[
     return pairs, [name for name in targets if name not in paired]
 
 
-def _parts(rng: np.random.Generator, targets: Sequence[str]) -> dict[str, float]:
+def _parts(rng: np.random.Generator, targets: Sequence[str], *, young: bool) -> dict[str, float]:
     """Weights of the targets of the face's parts: sides alike, up to a little."""
     pairs, single = opposite_pairs(targets)
     drawn: dict[str, float] = {}
@@ -233,7 +239,7 @@ def _parts(rng: np.random.Generator, targets: Sequence[str]) -> dict[str, float]
         part = low.split("/")[0]
         both_sides = re.sub(r"/[lr]-", "/", low)
         if both_sides not in drawn:
-            spread = PARTS[part] * (0.5 if MOVED.search(low) else 1.0)
+            spread = PARTS[part] * (0.5 if MOVED.search(low) else 1.0) * (0.5 if young else 1.0)
             used = rng.random() < USED_SHARE
             drawn[both_sides] = rng.normal(0, spread) if used else 0.0
         value = float(np.clip(drawn[both_sides] * (1 + rng.normal(0, 0.1)), -1, 1))
@@ -316,19 +322,20 @@ def _iris(rng: np.random.Generator, irises: Sequence[str], caucasian: float) -> 
     return str(rng.choice(irises))
 
 
-def _tone(rng: np.random.Generator) -> tuple[float, float, float]:
-    light = float(np.exp(rng.normal(-0.05, 0.22)))
+def _tone(rng: np.random.Generator, *, dark: bool) -> tuple[float, float, float]:
+    light = float(np.exp(rng.normal(0.35 if dark else -0.05, 0.22)))
     warm = rng.normal(-0.02, 0.04)
     return (light * float(np.exp(warm)), light, light * float(np.exp(-warm + rng.normal(0, 0.05))))
 
 
-def _hair_colour(rng: np.random.Generator, age: float) -> tuple[float, float, float] | None:
-    if age > 0.75 and rng.random() < 0.6:
-        grey = rng.uniform(0.4, 0.95)
+def _hair_colour(rng: np.random.Generator, age: float, *, dark: bool) -> tuple[float, float, float]:
+    if age > 0.75 and rng.random() < (0.35 if dark else 0.6):
+        grey = rng.uniform(0.1, 0.5) if dark else rng.uniform(0.4, 0.95)
         return (float(grey), float(grey * 0.98), float(grey * 0.95))
     kinds = ((0.03, 0.02, 0.018), (0.09, 0.05, 0.03), (0.2, 0.11, 0.05), (0.5, 0.36, 0.18),
              (0.35, 0.1, 0.04))  # fmt: skip
-    colour = np.array(kinds[int(rng.choice(len(kinds), p=[0.35, 0.25, 0.2, 0.13, 0.07]))])
+    shares = [0.75, 0.2, 0.05, 0, 0] if dark else [0.35, 0.25, 0.2, 0.13, 0.07]
+    colour = np.array(kinds[int(rng.choice(len(kinds), p=shares))])
     if rng.random() < 0.04:
         return _colour(rng)
     red, green, blue = colour * rng.uniform(0.7, 1.3)

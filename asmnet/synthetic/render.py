@@ -32,7 +32,7 @@ from asmnet.synthetic.labels import CONTOUR, rotation_of, to_68, visible_outline
 from asmnet.synthetic.setting import random_setting
 
 SETTINGS, LABELS, SHEET = "settings.json", "labels.npz", "sheet.jpg"
-VERSION = 1  # of the generator: another one draws other faces of the same seed
+VERSION = 2  # of the generator: another one draws other faces of the same seed
 SHEET_PICTURES = 24
 # Arrays of labels.npz by their keys.
 ARRAYS = (

@@ -131,6 +131,8 @@ def _set_up(scene: Any, camera: Camera, setting: Setting, samples: int, seed: in
     cycles.use_adaptive_sampling = False
     cycles.use_denoising = True
     cycles.denoiser = "OPENIMAGEDENOISE"
+    # Half the time of the default, without a difference that is seen at this size.
+    cycles.denoising_quality, cycles.denoising_prefilter = "FAST", "NONE"
     cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 4, 2, 2
     cycles.transparent_max_bounces = 12
     cycles.caustics_reflective = cycles.caustics_refractive = False
@@ -157,6 +159,8 @@ def _set_light(bpy: Any, scene: Any, setting: Setting, environment: Path) -> Non
     world = bpy.data.worlds.new("world")
     scene.world = world
     world.use_nodes = True
+    # The default measures the environment anew at full size, which takes longer than the picture.
+    world.cycles.sampling_method, world.cycles.sample_map_resolution = "MANUAL", 256
     nodes, links = world.node_tree.nodes, world.node_tree.links
     texture = nodes.new("ShaderNodeTexEnvironment")
     texture.image = _image(bpy, environment)
@@ -300,7 +304,7 @@ def _skin(bpy: Any, path: Path, person: Person) -> Any:
         tree.links.new(gain.outputs[0], mix.inputs["Factor"])
         a, b = (s for s in mix.inputs if s.type == "RGBA")
         tree.links.new(colour, a)
-        b.default_value = (*(person.hair_colour or (0.05, 0.03, 0.02)), 1)
+        b.default_value = (*person.hair_colour, 1)
         (colour,) = (s for s in mix.outputs if s.type == "RGBA")
     tree.links.new(colour, shader.inputs["Base Color"])
     return material
@@ -329,11 +333,10 @@ def _material(bpy: Any, piece: Piece, person: Person, iris: Path) -> Any:
         return _new(bpy, name, Base_Color=(0.01, 0.01, 0.012, 1), Roughness=0.05, Alpha=0.93)[0]
     assert piece.texture is not None
     material, shader, tree = _new(bpy, name, Roughness=0.6 if name != "teeth" else 0.2)
-    factor = None
-    if name == "hair" and person.hair_colour is not None:
+    if name in ("hair", "brows"):
         # The texture's strands, as grey of a middle lightness, times the colour.
-        factor = person.hair_colour
-        colour, alpha = _strands(bpy, tree, piece.texture, factor)
+        own = person.hair_colour if name == "hair" else person.brow_colour
+        colour, alpha = _strands(bpy, tree, piece.texture, own)
     else:
         colour, alpha = _textured(bpy, tree, piece.texture)
     tree.links.new(colour, shader.inputs["Base Color"])

@@ -15,8 +15,8 @@ from asmnet.synthetic.mesh import normals
 SOMEONE = Person(
     shape={}, expression={}, origins=(0.2, 0.3, 0.5), female=0.5, age=0.5, closure=(0.0, 0.0),
     gaze=(0.0, 0.0), skin="young", tone=(1, 1, 1), iris="blue", brows="thick", lashes="long",
-    teeth="even", hair="short", hair_colour=None, beard=0.0, glasses="none", headwear="none",
-    cloth=(0.5, 0.5, 0.5),
+    teeth="even", hair="short", hair_colour=(0.1, 0.1, 0.1), beard=0.0, glasses="none",
+    headwear="none", cloth=(0.5, 0.5, 0.5),
 )  # fmt: skip
 STILL = np.zeros(3)
 
