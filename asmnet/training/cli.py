@@ -12,6 +12,7 @@ from asmnet.commands.options import positive
 from asmnet.commands.outputs import OutputCheck, add_overwrite_option, check_outputs
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.pose3d import FACE3D
+from asmnet.schemes import IBUG_68, WFLW_98
 from asmnet.training.config import DetectorConfig, LandmarkConfig, VerifierConfig, read_config
 from asmnet.training.licensing import READ, check_config
 from asmnet.training.provenance import recorded
@@ -100,6 +101,15 @@ def _parser() -> argparse.ArgumentParser:
     label.add_argument("--out", type=Path, required=True, help="the .npz file for a config")
     add_overwrite_option(label)
     label.set_defaults(run=_label)
+
+    mesh = commands.add_parser(
+        "mesh-labels", help="label open photos with MediaPipe's face mesh (needs MediaPipe)"
+    )
+    mesh.add_argument("--data", type=Path, required=True, help="root of the data folders")
+    mesh.add_argument("--points", type=int, choices=(68, 98), default=68, help="of the layout")
+    mesh.add_argument("--out", type=Path, required=True, help="the .npz file for a config")
+    add_overwrite_option(mesh)
+    mesh.set_defaults(run=_mesh_labels)
 
     count = commands.add_parser("count", help="parameters and multiply-adds of configs' networks")
     count.add_argument("configs", type=Path, nargs="+", metavar="CONFIG")
@@ -298,6 +308,15 @@ def _label(options: argparse.Namespace) -> int:
     check_outputs(options, ["out"], [options.weights])
     count = write_labels(options.weights, options.data, options.out)
     print(f"{options.out}: {count} faces")
+    return 0
+
+
+def _mesh_labels(options: argparse.Namespace) -> int:
+    from asmnet.datasets.mesh_labels import write_mesh_labels
+
+    check_outputs(options, ["out"])
+    scheme = {68: IBUG_68, 98: WFLW_98}[options.points]
+    print("\n".join(write_mesh_labels(options.data, options.out, scheme)))
     return 0
 
 
