@@ -24,6 +24,7 @@ from asmnet.datasets.splits import (
     read_pointing04,
     read_youtube_faces,
 )
+from asmnet.datasets.synthetic import read_synthetic
 from asmnet.geometry import FloatArray, box_iou, points_box
 from asmnet.image import ImageArray
 from asmnet.landmarker import FaceLandmarker
@@ -151,6 +152,16 @@ def read_fgnet(root: Path, part: Part) -> list[DetectionPhoto]:
         )
         for name, person, outline in zip(names, people, points, strict=True)
         if (person % FGNET_PARTS == 1) == (part == "val")
+    ]
+
+
+def read_rendered(root: Path, part: Part) -> list[DetectionPhoto]:
+    """Rendered faces, with the tight boxes and key points of their exact points."""
+    return [
+        DetectionPhoto(
+            face.image, face.source, [face.landmarks], (IBUG_68.keypoints @ face.landmarks)[None]
+        )
+        for face in read_synthetic(root, part)
     ]
 
 

@@ -166,8 +166,8 @@ class DetectorConfig:
         score_floor: a face's score is trained towards this plus the rest times its box's IoU.
         validate_every: epochs between two validations.
         start: folder of the run whose weights training begins with.
-        open: reads only data that anyone may use, and refuses all others; no network of ours
-            betters a teacher's boxes then.
+        labeller: name or path of the landmark network that betters a teacher's boxes.
+        open: reads only data and weights that anyone may use, and refuses all others.
     """
 
     schedule: Schedule
@@ -178,6 +178,7 @@ class DetectorConfig:
     score_floor: float = 0.6
     validate_every: int = 1
     start: str | None = None
+    labeller: str = "asmnet-68"
     open: bool = False
 
     task: ClassVar[str] = "detection"
@@ -193,7 +194,8 @@ class VerifierConfig:
         candidate_score: the detector's score from which on a place is a candidate.
         size: side of the crop in pixels, a multiple of 16.
         crop_margin: side of the crop in units of the box's longer side.
-        open: reads only data that anyone may use, and refuses all others, as of a detector.
+        labeller: as of a detector.
+        open: as of a detector.
     """
 
     schedule: Schedule
@@ -201,6 +203,7 @@ class VerifierConfig:
     candidate_score: float = 0.2
     size: int = 64
     crop_margin: float = 2.5
+    labeller: str = "asmnet-68"
     open: bool = False
 
     task: ClassVar[str] = "verification"

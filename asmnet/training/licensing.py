@@ -17,7 +17,7 @@ import numpy as np
 
 from asmnet.datasets.licences import LICENCES, OPEN_TEACHERS, OPEN_WEIGHTS, require_open, sets_read
 from asmnet.errors import InvalidInputError, WeightsError
-from asmnet.training.config import Config, LandmarkConfig, VerifierConfig
+from asmnet.training.config import Config, DetectorConfig, LandmarkConfig, VerifierConfig
 from asmnet.weights import MANIFEST, find_record, is_named, manifest
 from asmnet.weights.records import read_records
 
@@ -48,6 +48,8 @@ def check_config(config: Config) -> None:
             _require_open_teacher(Path(config.teacher_labels))
     if isinstance(config, LandmarkConfig | VerifierConfig):
         _require_open_weights("detector", config.detector)
+    if isinstance(config, DetectorConfig | VerifierConfig):
+        _require_open_weights("labeller", config.labeller)
     if isinstance(config, VerifierConfig) or config.start is None:
         return
     if isinstance(config, LandmarkConfig) and config.start_config is not None:

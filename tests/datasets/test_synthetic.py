@@ -1,11 +1,20 @@
 """Rendered faces as records."""
 
+import json
+
 import numpy as np
 import pytest
 
 from asmnet.datasets.records import LabelError
 from asmnet.datasets.synthetic import read_synthetic
 from asmnet.schemes import IBUG_68, WFLW_98
+
+WORN = [
+    {"headwear": "none", "glasses": "none"},
+    {"headwear": "mask", "glasses": "none"},
+    {"headwear": "cap", "glasses": "clear"},
+    {"headwear": "none", "glasses": "dark"},
+]
 
 
 def write_labels(root, **changes) -> None:
@@ -16,6 +25,7 @@ def write_labels(root, **changes) -> None:
         "points68": np.arange(count * 136.0).reshape(count, 68, 2),
         "points98": np.arange(count * 196.0).reshape(count, 98, 2),
         "rotation": np.tile(np.eye(3), (count, 1, 1)),
+        "attributes": np.array([json.dumps({"person": WORN[i % 4]}) for i in range(count)]),
     }
     np.savez(root / "synthetic" / "labels.npz", **(arrays | changes))
 
@@ -33,6 +43,15 @@ def test_faces_with_points_and_rotation(tmp_path, scheme, count):
     assert face.landmarks[0, 0] == 2 * count * int(face.image.stem)
     assert (face.source, face.scheme) == ("synthetic", scheme)
     assert np.array_equal(face.rotation, np.eye(3))
+
+
+def test_bare_faces_wear_no_mask_and_no_dark_glasses(tmp_path):
+    write_labels(tmp_path)
+    bare = [
+        *read_synthetic(tmp_path, "train", bare=True),
+        *read_synthetic(tmp_path, "val", bare=True),
+    ]
+    assert sorted(int(face.image.stem) for face in bare) == list(range(0, 40, 2))
 
 
 def test_without_the_folder_there_are_none(tmp_path):

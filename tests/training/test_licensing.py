@@ -50,6 +50,7 @@ pose_weight = 4.0
 empty_share = 0.3
 """
 DETECTION = 'open = true\ntask = "detection"\nsize = 64\n'
+BARE = json.dumps({"person": {"headwear": "none", "glasses": "none"}})
 SOURCES = "file,source,repository,licence,terms\n" + "".join(
     f"{i}.jpg,18f,18F/site,CC0 1.0,open: CC0\n{i}x.jpg,osie,NUS/osie,none,not stated\n"
     for i in range(12)
@@ -77,6 +78,7 @@ def open_data(data, tmp_path_factory) -> Path:
         points68=np.array([shape_68(rng) for _ in names]),
         points98=np.zeros((24, 98, 2)),
         rotation=np.tile(np.eye(3), (24, 1, 1)),
+        attributes=np.array([BARE] * 24),
     )
     for i in range(12):
         photo(root / "crowds" / "images" / f"{i}.jpg")
@@ -91,18 +93,17 @@ def open_data(data, tmp_path_factory) -> Path:
     return root
 
 
-@pytest.fixture
-def detector(tmp_path) -> str:
-    """A file that a manifest beside it calls open."""
-    path = tmp_path / "made" / "weights" / "our-face.onnx"
+def opened(name: str, folder: Path) -> str:
+    """A copy of bundled weights that a manifest beside it calls open."""
+    path = folder / name / "weights" / "ours.onnx"
     path.parent.mkdir(parents=True)
-    shutil.copyfile(PACKAGE / "weights" / "asmnet-face.onnx", path)
+    shutil.copyfile(PACKAGE / "weights" / f"{name}.onnx", path)
     with path.open("ab") as file:  # other bytes than those of the closed weights
         file.write(b"\x52\x00")  # an empty field that ONNX leaves out
     content = {"schema_version": 1, "weights": [
         {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "license": "Apache-2.0"}
     ]}  # fmt: skip
-    (tmp_path / "made" / "weights_manifest.json").write_text(json.dumps(content))
+    (folder / name / "weights_manifest.json").write_text(json.dumps(content))
     return str(path)
 
 
@@ -112,9 +113,9 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_landmarks_are_learnt_from_open_sets_only(open_data, detector, tmp_path, monkeypatch):
+def test_landmarks_are_learnt_from_open_sets_only(open_data, tmp_path, monkeypatch):
     monkeypatch.setattr("asmnet.detector.FaceVerifier", None)  # closed: not to be asked
-    config = write(tmp_path, f'detector = "{detector}"\n' + LANDMARKS)
+    config = write(tmp_path, f'detector = "{opened("asmnet-face", tmp_path)}"\n' + LANDMARKS)
     run = tmp_path / "run"
     assert main(["fit", str(config), "--data", str(open_data), "--out", str(run)]) == 0
     crowds, synthetic = read_open_run(run)  # photos of crowds without a face are backgrounds
@@ -124,24 +125,25 @@ def test_landmarks_are_learnt_from_open_sets_only(open_data, detector, tmp_path,
     assert "nme_label" in (run / "log.csv").read_text()
 
 
-def test_a_detector_learns_from_open_photos_only(open_data, tmp_path, monkeypatch):
-    from asmnet.training.detection import fit
-
-    monkeypatch.setattr(fit, "FaceLandmarker", None)  # of ours, and closed: not to be asked
+def test_a_detector_learns_from_open_photos_only(open_data, tmp_path):
     run = tmp_path / "run"
-    config = write(tmp_path, DETECTION)
+    text = f'labeller = "{opened("asmnet-68-lite", tmp_path)}"\n' + DETECTION
+    config = write(tmp_path, text)
     assert main(["fit", str(config), "--data", str(open_data), "--out", str(run)]) == 0
     assert {item["name"]: item["open"] for item in read_open_run(run)} == {
         "crowds/18f": True,
         "open/fairface": True,
+        "synthetic": True,
     }
     # What is exported is open as well, and a next open run may start from it.
     arguments = ["--run", str(run), "--out", str(tmp_path), "--data", str(open_data)]
     assert main(["export", str(config), *arguments]) == 0
     (record,) = json.loads((tmp_path / "weights_manifest.json").read_text())["weights"]
     assert record["license"] == "Apache-2.0"
-    assert record["training_data"] == ["crowds/18f (CC0 1.0)", "open/fairface (CC BY 4.0)"]
-    check_config(read_config(write(tmp_path, f'start = "{run}"\n' + DETECTION)))
+    assert record["training_data"] == [
+        "crowds/18f (CC0 1.0)", "open/fairface (CC BY 4.0)", "synthetic (CC0 1.0)",
+    ]  # fmt: skip
+    check_config(read_config(write(tmp_path, f'start = "{run}"\n{text}')))
 
 
 def test_a_closed_run_says_so_and_an_open_one_does_not_start_from_it(open_data, tmp_path):
@@ -151,7 +153,8 @@ def test_a_closed_run_says_so_and_an_open_one_does_not_start_from_it(open_data, 
     read = json.loads((run / READ).read_text())
     assert read["open"] is False
     assert {"300w", "pointing04", "crowds/osie", "backgrounds"} <= {s["name"] for s in read["sets"]}
-    config = read_config(write(tmp_path, f'start = "{run}"\n' + DETECTION))
+    text = f'labeller = "{opened("asmnet-68-lite", tmp_path)}"\nstart = "{run}"\n'
+    config = read_config(write(tmp_path, text + DETECTION))
     with pytest.raises(
         InvalidInputError, match=r"^start: .* expected a run of an open config, got"
     ):
@@ -183,6 +186,12 @@ def test_a_verifier_of_a_closed_detector_is_refused(tmp_path):
     with pytest.raises(
         InvalidInputError, match=r"^detector: .* got asmnet-face: research use only"
     ):
+        check_config(config)
+
+
+def test_a_closed_labeller_is_refused(tmp_path):
+    config = read_config(write(tmp_path, DETECTION))
+    with pytest.raises(InvalidInputError, match=r"^labeller: .* got asmnet-68: research use only"):
         check_config(config)
 
 

@@ -26,8 +26,6 @@ from asmnet.training.nets.build import network
 from asmnet.training.nets.face_detector import FaceDetectorNet, load_narrower
 
 NMS_IOU = 0.4
-# The network that betters teachers' boxes; it is not open, so an open config does without.
-LABELLER = "asmnet-68"
 # Recall is told at the score at which so many boxes a photo are false.
 FALSE_A_PHOTO = 0.15
 # A face is missed that has no box of this score, if it is so large when the photo is 640 wide.
@@ -46,7 +44,7 @@ def fit_detector(config: DetectorConfig, data: Path, folder: Path, *, resume: bo
     initialise(model)
     if config.start is not None:
         load_narrower(model, average_weights(Path(config.start)))
-    labeller = None if config.open else FaceLandmarker(LABELLER, threads=1)
+    labeller = FaceLandmarker(config.labeller, threads=1)
     material = Material.load(data, labeller, open_only=config.open)
     validation = read_crowds(data, "val", open_only=config.open)
     read = [*material.read, *((photo.source, photo.image) for photo in validation)]

@@ -26,6 +26,7 @@ from asmnet.datasets.detection import (
     read_facemask,
     read_fgnet,
     read_open,
+    read_rendered,
     read_single_faces,
     read_utkface,
     refine,
@@ -60,10 +61,18 @@ SINGLE_SETS = {
     "utkface": 0.1,
     "open": 0.1,
     "fgnet": 0.05,
+    "synthetic": 0.15,
 }
 # Of the whole photos, those that show a face which an earlier detector missed.
 MISSED_SHARE = 0.3
-HEAD_SETS = {"utkface": 0.4, "300w": 0.2, "open": 0.2, "300w_lp_ibug": 0.1, "fgnet": 0.1}
+HEAD_SETS = {
+    "utkface": 0.4,
+    "300w": 0.2,
+    "open": 0.2,
+    "300w_lp_ibug": 0.1,
+    "fgnet": 0.1,
+    "synthetic": 0.2,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,12 +116,10 @@ class Photo:
     levels: list[ImageArray]
 
     @classmethod
-    def load(cls, labels: DetectionPhoto, landmarker: FaceLandmarker | None) -> Photo:
+    def load(cls, labels: DetectionPhoto, landmarker: FaceLandmarker) -> Photo:
         """Reads the picture and betters the labels by a landmark network."""
         pixels = load_image(labels.image)
-        if landmarker is not None:
-            labels = refine(labels, pixels, landmarker)
-        return cls(labels, pyramid(pixels))
+        return cls(refine(labels, pixels, landmarker), pyramid(pixels))
 
     def boxes(self) -> FloatArray:
         """(n, 4) of its faces, in the photo's own pixels."""
@@ -230,12 +237,12 @@ class Material:
     def load(
         cls,
         root: Path,
-        landmarker: FaceLandmarker | None,
+        landmarker: FaceLandmarker,
         part: Part = "train",
         *,
         open_only: bool = False,
     ) -> Material:
-        """Everything of a part below ``root``, or what is open; boxes bettered if told by what."""
+        """Everything of a part below ``root``, or what is open; boxes bettered by a network."""
         material = cls()
         readers: tuple[Callable[[Path, Part], list[DetectionPhoto]], ...] = (
             read_crowds,
@@ -246,7 +253,7 @@ class Material:
             read_single_faces,
         )
         if open_only:
-            readers = (partial(read_crowds, open_only=True), read_open)
+            readers = (partial(read_crowds, open_only=True), read_open, read_rendered)
         for reader in readers:
             for labels in reader(root, part):
                 photo = Photo.load(labels, landmarker)

@@ -15,7 +15,6 @@ from asmnet.image import crop_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.training.config import VerifierConfig
 from asmnet.training.detection.crops import CropDataset, Places, find_places
-from asmnet.training.detection.fit import LABELLER
 from asmnet.training.detection.loss import iou_giou
 from asmnet.training.detection.scenes import Material
 from asmnet.training.licensing import write_read
@@ -35,7 +34,7 @@ def fit_verifier(config: VerifierConfig, data: Path, folder: Path, *, resume: bo
     torch.manual_seed(schedule.seed)
     model = network(config)
     initialise(model)
-    labeller = None if config.open else FaceLandmarker(LABELLER, threads=1)
+    labeller = FaceLandmarker(config.labeller, threads=1)
     detector = FaceDetector(config.detector, threads=1, rotated_retry=False, verifier=None)
     material = Material.load(data, labeller, open_only=config.open)
     places = find_places(material, detector, config.candidate_score)

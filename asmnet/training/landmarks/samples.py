@@ -37,12 +37,12 @@ from asmnet.training.landmarks.asm import (
 # or WFLW matter more than variety. Helen's photos without labels come with a teacher's.
 EARLY_MIXTURE = {
     "300w": 0.5, "wflw": 0.5, "300w_lp_ibug": 0.17, "youtube_faces": 0.18, "pointing04": 0.15,
-    "helen_unlabelled": 0.25, "synthetic": 0.5, "open": 0.5,
+    "helen_unlabelled": 0.25, "synthetic": 0.5, "open": 0.4, "crowds": 0.1,
 }  # fmt: skip
 
 LATE_MIXTURE = {
     "300w": 0.72, "wflw": 0.72, "300w_lp_ibug": 0.1, "youtube_faces": 0.06, "pointing04": 0.12,
-    "helen_unlabelled": 0.2, "synthetic": 0.3, "open": 0.7,
+    "helen_unlabelled": 0.2, "synthetic": 0.3, "open": 0.6, "crowds": 0.1,
 }  # fmt: skip
 
 # Training photos are cut to a square of so many box sides around the face, which is shrunk to at
