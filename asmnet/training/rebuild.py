@@ -1,7 +1,8 @@
 """The stages that made a weight, as commands in their order, read off the configs themselves.
 
 A config names what it needs: ``start``, the run or the weights that it begins with, and
-``teacher_labels``, which are called ``labels-CONFIG.npz`` after the network that wrote them.
+``teacher_labels``, which are called ``labels-CONFIG.npz`` after the network that wrote them, or
+``labels-mesh.npz``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from asmnet.training.config import Config, read_config
 from asmnet.weights import manifest
 
 LABELS = "labels-"
+# Labels of open photos come from MediaPipe's mesh, by a map that is learnt on so many renders.
+MESH, RENDERS = "labels-mesh.npz", 4000
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,15 @@ class _Graph:
         if not labels.stem.startswith(LABELS):
             expected = f"{LABELS}CONFIG.npz"
             raise InvalidInputError(f"{path}: teacher_labels: expected {expected}, got {labels}")
-        weights = self.export(self.configs / f"{labels.stem.removeprefix(LABELS)}.toml", above)
         out = self.runs / labels.name
+        if labels.name == MESH:
+            where = ("--data", str(self.data), "--out")
+            pictures = self.data / "synthetic"
+            render = ("synthesize", *where, str(pictures), "--count", str(RENDERS), "--resume")
+            self._add(Step(render, pictures / "labels.npz"))
+            self._add(Step(("mesh-labels", *where, str(out)), out))
+            return out
+        weights = self.export(self.configs / f"{labels.stem.removeprefix(LABELS)}.toml", above)
         self._add(Step(("label", str(weights), "--data", str(self.data), "--out", str(out)), out))
         return out
 

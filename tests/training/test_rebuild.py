@@ -37,6 +37,8 @@ def test_every_step_has_what_it_needs(name):
         elif verb == "export":
             assert option(step, "--run") in made
             made.add(str(step.output))
+        elif verb in ("synthesize", "mesh-labels"):
+            made.add(option(step, "--out"))
         else:
             assert verb == "label"
             assert what in made
@@ -44,6 +46,18 @@ def test_every_step_has_what_it_needs(name):
     assert planned[-1].output == Path(f"runs/rebuilt/weights/{name}.onnx")
     commands = [step.command for step in planned]
     assert len(set(commands)) == len(commands)
+
+
+def test_open_weights_need_renders_first():
+    made: dict = {}
+    graph = rebuild._Graph(Path("DATA"), CONFIGS, Path("runs"), made)
+    graph.export(CONFIGS / "asmnet-open-68.toml", ())
+    assert [step.command[0] for step in made.values()] == [
+        "synthesize",
+        "mesh-labels",
+        "fit",
+        "export",
+    ]
 
 
 def test_the_stages_of_98_points():
