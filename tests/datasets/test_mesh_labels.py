@@ -58,7 +58,7 @@ def test_a_frame_takes_away_place_size_and_in_plane_rotation():
 
 def test_without_mediapipe_one_sentence_tells_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "mediapipe.python.solutions.face_mesh", None)
-    with pytest.raises(InvalidInputError, match="expected MediaPipe .*asmnet.bench"):
+    with pytest.raises(InvalidInputError, match=r"expected MediaPipe .*asmnet\[bench\]"):
         write_mesh_labels(tmp_path, tmp_path / "out.npz", IBUG_68)
 
 
@@ -72,7 +72,7 @@ def test_looks_that_differ_have_a_spread(monkeypatch):
 
         faces = True
 
-        def process(self, crop):
+        def process(self, _):
             landmarks = type("L", (), {"landmark": [Point(0.5, 0.5)] * 478})
             return type("R", (), {"multi_face_landmarks": [landmarks] if self.faces else None})
 
