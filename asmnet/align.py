@@ -29,7 +29,7 @@ def align_transform(
 ) -> CropTransform:
     """The similarity transform from image pixels to the aligned crop's pixels.
 
-    Least squares between the face's five key points and the template (Umeyama 1991): turn, one
+    Least squares between the face's five key points and the template (Umeyama 1991): rotation, one
     scale and shift; never a mirror or a stretch. ``transform.apply(face.landmarks)`` gives the
     points in the crop, ``transform.invert`` takes them back.
 

@@ -35,9 +35,9 @@ CANDIDATE_SCORE = 0.5
 """The detector's score from which on the verifier takes a close look at a place."""
 
 FIRST_SIDE = 320
-"""The photo's longer side in the first look at it, in pixels."""
+"""The photo's longer side in the first pass, in pixels."""
 DEFAULT_SIDE = 1280
-"""The photo's longer side in the closest look, unless ``input_size`` says otherwise."""
+"""The photo's longer side in the finest pass, unless ``input_size`` says otherwise."""
 
 # A look shows the photo at most so many times as large as it is: more pixels show nothing new.
 MAX_ENLARGEMENT = 2
@@ -80,14 +80,14 @@ class FaceDetector:
         Args:
             weights: a name in the manifest, ``hf://org/repo[@revision]#name``, or the path of
                 an ONNX file: one of ours, or YuNet's.
-            input_size: the closest look: the image's longer side is scaled to at most so many
+            input_size: the finest pass: the image's longer side is scaled to at most so many
                 pixels, a multiple of 32, but to no more than twice its own length. None is 1280,
-                or 640 with YuNet, which takes no more. The first look is at 320; closer ones, each
+                or 640 with YuNet, which takes no more. The first pass is at 320; closer ones, each
                 at twice the resolution, are taken only where small faces may hide.
             tiles: also look at all of the image in full resolution, tile by tile, for small faces
                 in huge photos. Costs about as much as one look at 640 for each tile of 640 pixels.
             rotated_retry: where no face is sure, look at the image turned by quarters too, as
-                phones and scanners leave it: three more small looks.
+                phones and scanners leave it: three more small passes.
             verifier: the network that looks closely at each place that was found, also a name or a
                 path; None trusts the detector alone. YuNet is always trusted.
             min_score: 0–1, faces below are not returned.
@@ -129,7 +129,7 @@ class FaceDetector:
     ) -> list[Detection]:
         """The faces of one image, best score first; an empty list where there are none.
 
-        JPEG files that are at least twice as large as the closest look are decoded at a half, a
+        JPEG files that are at least twice as large as the finest pass are decoded at a half, a
         quarter or an eighth of their size, which is quicker; boxes are in the file's pixels.
 
         Args:
@@ -156,11 +156,11 @@ class FaceDetector:
 
     @property
     def first_side(self) -> int:
-        """The image's longer side in the first look at it, in pixels."""
+        """The image's longer side in the first pass, in pixels."""
         return min(self._format.first_side, self._input_size)
 
     def closest_side(self, pixels: ImageArray) -> int:
-        """The longer side of an image (H, W, 3) in the closest look at it, in pixels."""
+        """The longer side of an image (H, W, 3) in the finest pass, in pixels."""
         return min(self._input_size, MAX_ENLARGEMENT * int(max(pixels.shape[:2])))
 
     def look(
@@ -175,7 +175,7 @@ class FaceDetector:
             min_score: 0–1, faces below are not returned.
 
         Returns:
-            The faces, best score first, and the regions that are worth a closer look.
+            The faces, best score first, and the regions that are worth a zoomed pass.
         """
         scale, least = side / max(pixels.shape[:2]), self._candidate_score(min_score)
         look = self._look(pixels, region, scale, least)
@@ -281,7 +281,7 @@ class _Look:
 
     Attributes:
         faces: candidates, before suppression.
-        closer: the parts of the image that are worth a closer look.
+        closer: the parts of the image that are worth a zoomed pass.
     """
 
     faces: Candidates
@@ -328,8 +328,8 @@ class _Format:
         decode: outputs and threshold to candidates in input pixels.
         small_faces: outputs to the logits (h, w) that say where to look closer; None where a
             network does not tell.
-        first_side: longer side of the first look.
-        max_input_size: longer side of the closest look.
+        first_side: longer side of the first pass.
+        max_input_size: longer side of the finest pass.
     """
 
     prepare: Callable[[ImageArray, float], tuple[NDArray[Any], FloatArray]]

@@ -63,7 +63,7 @@ def points_box(points: FloatArray) -> FloatArray:
 
 
 def upright_angle(keypoints: FloatArray) -> float:
-    """In-plane turn of a face in degrees, clockwise as the viewer sees it, from five key points.
+    """In-plane rotation of a face in degrees, clockwise for the viewer, from five key points.
 
     It is the rotation of the least-squares similarity transform that takes
     ``UPRIGHT_KEYPOINTS`` to ``keypoints`` (5, 2), so it stays stable on profiles, where the two
@@ -76,7 +76,7 @@ def upright_angle(keypoints: FloatArray) -> float:
 def similarity(
     source: FloatArray, target: FloatArray, weights: FloatArray | None = None
 ) -> FloatArray:
-    """The least-squares similarity transform between points: turn, one scale and shift, no mirror.
+    """The least-squares similarity between points: rotation, one scale and shift, no mirror.
 
     In the plane Umeyama's solution (1991) is a division of complex numbers.
 
@@ -133,7 +133,7 @@ class CropTransform:
             bbox: (4,) xyxy in image pixels.
             size: side of the crop in pixels.
             margin: side of the square in the image, in units of the box's longer side.
-            angle: clockwise in-plane turn of the face in degrees; the crop undoes it.
+            angle: clockwise in-plane rotation of the face in degrees; the crop undoes it.
         """
         x0, y0, x1, y1 = (float(v) for v in bbox)
         scale = size / (margin * max(x1 - x0, y1 - y0))
@@ -203,6 +203,6 @@ def euler_to_rotation(pitch_yaw_roll: FloatArray) -> FloatArray:
 
 
 def geodesic_degrees(rotation_a: FloatArray, rotation_b: FloatArray) -> FloatArray:
-    """Angle in degrees between rotations (..., 3, 3): the turn that takes one to the other."""
+    """Angle in degrees between rotations (..., 3, 3): that of the rotation between them."""
     cosine = ((rotation_a * rotation_b).sum(axis=(-2, -1)) - 1) / 2
     return np.asarray(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))))

@@ -32,20 +32,20 @@ MAX_COORDINATE = 1e6
 # So are those with a shorter side than this, in pixels.
 MIN_SIDE = 1e-3
 
-# A face is looked at again, in the box and turn that its points show, where these differ much from
-# those of the first crop; but not where next to nothing overlaps, for such points show no face.
-# Chosen on validation photos (docs/accuracy.md).
+# Refinement pass: a face is cropped again, by the box and in-plane rotation that its points show,
+# where these differ much from those of the first crop; but not where next to nothing overlaps, for
+# such points show no face. Chosen on validation photos (docs/accuracy.md).
 GOOD_OVERLAP, LEAST_OVERLAP = 0.8, 0.2
-GOOD_TURN = 15.0  # degrees
+GOOD_ROTATION = 15.0  # degrees
 
-# Key points may be wrong on a turned face, but the crop then shows hardly any face: such a box is
-# looked at again, turned to either side, and a turn is taken that shows one. Chosen likewise.
+# Rotated retry: key points may be wrong on a face that is rotated in the plane, but the crop then
+# shows hardly any face. Such a box is tried again at other angles. Chosen likewise.
 POOR_PRESENCE, GOOD_PRESENCE = 0.5, 0.9
-OTHER_TURNS = (-75.0, 75.0)  # degrees
+RETRY_ANGLES = (-75.0, 75.0)  # degrees
 
 # Points of a box whose longer side is shorter, in pixels, are too rough to tell whether another
-# look would be better, and their presence says little.
-REPEATED_SIDE = 24.0
+# pass would be better, and their presence says little.
+MIN_REFINED_SIDE = 24.0
 
 
 class FaceLandmarker:
@@ -94,16 +94,17 @@ class FaceLandmarker:
     ) -> list[Face]:
         """One face per box, in the boxes' order; all of them in one run of the network.
 
-        Where the points show that a box was far off, or a face turned in the image plane, that face
-        is looked at again in a better crop, in a second run. Its presence stays what the given box
-        shows. Where a box shows no face at the turn of its key points, other turns are tried.
+        Where the points show that a box was far off, or a face rotated in the image plane, a
+        refinement pass places them anew in a better crop, in a second run. Its presence stays what
+        the given box shows. Where a box shows no face at the rotation that its key points tell,
+        other angles are tried.
 
         Args:
             image: see `asmnet.image.load_image`.
             bboxes: (n, 4) xyxy in pixels, roughly from brows to chin; one that reaches outside of
                 the image is padded with black. No boxes give an empty list.
             keypoints: (n, 5, 2) of `asmnet.Detection`, if known: crops are turned upright
-                by them, which helps with faces that are turned in the image plane.
+                by them, which helps with faces that are rotated in the image plane.
             channel_order: of an array's colours, "rgb" or "bgr".
 
         Raises:
@@ -116,9 +117,9 @@ class FaceLandmarker:
         angles = _upright_angles(keypoints, len(boxes))
         if not len(boxes):
             return []
-        faces = self._look(pixels, boxes, angles)
+        faces = self._run(pixels, boxes, angles)
         if keypoints is not None:
-            self._turn_lost(pixels, boxes, angles, faces)
+            self._rotated_retry(pixels, boxes, angles, faces)
         again = {
             i: crop
             for i, (face, angle) in enumerate(zip(faces, angles, strict=True))
@@ -126,34 +127,34 @@ class FaceLandmarker:
         }
         if again:
             better_boxes, better_angles = zip(*again.values(), strict=True)
-            second = self._look(pixels, np.array(better_boxes), better_angles)
+            second = self._run(pixels, np.array(better_boxes), better_angles)
             for i, face in zip(again, second, strict=True):
                 faces[i] = replace(face, bbox=faces[i].bbox, presence=faces[i].presence)
         return faces
 
-    def _turn_lost(
+    def _rotated_retry(
         self, pixels: ImageArray, boxes: FloatArray, angles: list[float], faces: list[Face]
     ) -> None:
-        """Puts better turned looks at boxes that show no face into ``angles`` and ``faces``."""
+        """Tries boxes that show no face at other angles; better ones go into both lists."""
         lost = [
             i
             for i, face in enumerate(faces)
             if face.presence is not None
             and face.presence < POOR_PRESENCE
-            and (face.bbox[2:] - face.bbox[:2]).max() >= REPEATED_SIDE
+            and (face.bbox[2:] - face.bbox[:2]).max() >= MIN_REFINED_SIDE
         ]
         if not lost:
             return
         told = [angles[i] for i in lost]
-        for turn in OTHER_TURNS:
-            turned = [angle + turn for angle in told]
-            looks = self._look(pixels, boxes[lost], turned)
-            for i, angle, face in zip(lost, turned, looks, strict=True):
+        for change in RETRY_ANGLES:
+            rotated = [angle + change for angle in told]
+            retried = self._run(pixels, boxes[lost], rotated)
+            for i, angle, face in zip(lost, rotated, retried, strict=True):
                 if (face.presence or 0.0) > max(GOOD_PRESENCE, faces[i].presence or 0.0):
                     angles[i], faces[i] = angle, face
 
-    def _look(self, pixels: ImageArray, boxes: FloatArray, angles: Sequence[float]) -> list[Face]:
-        """The faces in crops of these boxes, turned upright by these angles in degrees."""
+    def _run(self, pixels: ImageArray, boxes: FloatArray, angles: Sequence[float]) -> list[Face]:
+        """The faces in crops of these boxes, made upright by these angles in degrees."""
         transforms = [
             CropTransform.from_bbox(box, self._crop_size, margin=self._crop_margin, angle=angle)
             for box, angle in zip(boxes, angles, strict=True)
@@ -183,14 +184,14 @@ class FaceLandmarker:
 
 def _better_crop(face: Face, angle: float) -> tuple[FloatArray, float] | None:
     """The box (4,) and angle that a face's points show, or None if the crop that it had is good."""
-    if (face.bbox[2:] - face.bbox[:2]).max() < REPEATED_SIDE:
+    if (face.bbox[2:] - face.bbox[:2]).max() < MIN_REFINED_SIDE:
         return None
     points = face.to_68()
     box = points_box(points.landmarks.astype(np.float64))
     overlap = box_iou(face.bbox[None], box[None])[0, 0]
     upright = upright_angle(points.scheme.keypoints @ points.landmarks)
-    turn = abs((upright - angle + 180) % 360 - 180)
-    if overlap < LEAST_OVERLAP or (overlap >= GOOD_OVERLAP and turn <= GOOD_TURN):
+    rotation = abs((upright - angle + 180) % 360 - 180)
+    if overlap < LEAST_OVERLAP or (overlap >= GOOD_OVERLAP and rotation <= GOOD_ROTATION):
         return None
     return box, upright
 

@@ -88,7 +88,7 @@ def fit_rotation(points: FloatArray, face: Face3D) -> FloatArray:
     affine camera that fits the neutral face best.
 
     The jaw of 68-point labels is the visible outline, which slides over the face as the head
-    turns. So its weight falls with the turn out of the image plane, as the eighth power of the
+    turns. So its weight falls with the rotation out of the image plane, as the eighth power of the
     cosine: from 0.2 of another point's to 0.06 at 30° and nothing in profile.
     """
     target = points * [1.0, -1.0]  # the camera's y points up, the image's down
@@ -101,11 +101,11 @@ def fit_rotation(points: FloatArray, face: Face3D) -> FloatArray:
     prior = np.concatenate([np.zeros(6), np.full(len(modes), _POINT_VARIANCE)])
     jacobian = np.zeros((count, 2, 6 + len(modes)))
     for _ in range(_STEPS):
-        # What the head's x axis has of the viewing direction; turns in the image leave it as it is.
+        # What the head's x axis has of the viewing direction; in-plane rotation leaves it as it is.
         weights = _weights(rotation[2, 0])
         turned = scale * (face.neutral + np.tensordot(coefficients, modes, axes=1)) @ rotation.T
         x, y, z = turned.T
-        # Small turns about the camera's axes move (x, y) by (0, -z), (z, 0) and (-y, x).
+        # Small rotations about the camera's axes move (x, y) by (0, -z), (z, 0) and (-y, x).
         jacobian[:, 1, 0], jacobian[:, 0, 1] = -z, z
         jacobian[:, 0, 2], jacobian[:, 1, 2] = -y, x
         jacobian[:, :, 3] = turned[:, :2]  # by the logarithm of the scale

@@ -1,4 +1,4 @@
-"""Where to look: parts of an image that are worth a closer look, and tiles."""
+"""Where to look: parts of an image that are worth a zoomed pass, and tiles."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from asmnet.geometry import FloatArray
 Region = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels of an image."""
 
-# A cell of the map of small faces from which on a closer look is taken, and how many cells around
+# A cell of the map of small faces from which on a zoomed pass is taken, and how many cells around
 # it are looked at: a face of the largest size that the map tells of is then seen whole.
 CLOSER_SCORE = 0.3
 CLOSER_CELLS = 3
-# Where closer looks would see more of what was looked at than this, one sees all of it.
+# Where zoomed passes would see more of what was looked at than this, one sees all of it.
 WHOLE_PART = 0.7
 
 
@@ -43,8 +43,8 @@ def closer_regions(
     hot = small_faces[:height, :width] > np.log(CLOSER_SCORE / (1 - CLOSER_SCORE))
     if not hot.any():
         return []
-    reach = 2 * CLOSER_CELLS + 1
-    near = cv2.dilate(hot.astype(np.uint8), np.ones((reach, reach), np.uint8))
+    extent = 2 * CLOSER_CELLS + 1
+    near = cv2.dilate(hot.astype(np.uint8), np.ones((extent, extent), np.uint8))
     cells = _apart([tuple(box[:4]) for box in cv2.connectedComponentsWithStats(near)[2][1:]])
     if sum(w * h for _, _, w, h in cells) > WHOLE_PART * near.size:
         return [region]

@@ -82,7 +82,7 @@ def longer_sides(boxes: FloatArray) -> FloatArray:
 
 
 def face_probability(scores: FloatArray, verified: FloatArray, sides: FloatArray) -> FloatArray:
-    """The chance (n,) that each place is a face, 0 to 1.
+    """The probability (n,) that each place is a face, 0 to 1.
 
     Args:
         scores: (n,) of the detector.

@@ -49,11 +49,11 @@ def test_one_image_of_a_stream(analyzer, bad, error):
 
 @names
 def test_one_file_of_a_batch(bad, error):
-    portion = analyze(BatchOptions(), ["a", "bad", "b"])
-    (row,) = [json.loads(line) for line in portion.rows.splitlines()]
+    chunk = analyze(BatchOptions(), ["a", "bad", "b"])
+    (row,) = [json.loads(line) for line in chunk.rows.splitlines()]
     assert row["file"] == "bad"
     assert "bad: " in row["error"]
-    assert (portion.files, portion.faces, portion.failed) == (["a", "bad", "b"], 0, 1)
+    assert (chunk.files, chunk.faces, chunk.failed) == (["a", "bad", "b"], 0, 1)
 
 
 @names

@@ -145,7 +145,7 @@ def test_key_points_turn_the_crop_upright(landmarker, photo):
 
 
 @pytest.fixture
-def looks(landmarker, monkeypatch):
+def runs(landmarker, monkeypatch):
     """How many crops each run of the network had."""
     counts, run = [], landmarker._session.run
 
@@ -157,19 +157,19 @@ def looks(landmarker, monkeypatch):
     return counts
 
 
-def test_a_box_that_is_far_off_gets_a_second_look(landmarker, photo, looks):
+def test_a_box_that_is_far_off_gets_a_refinement_pass(landmarker, photo, runs):
     good = np.array(BOX, dtype=float)
     side = (good[2:] - good[:2]).max()
     bad = good + 0.2 * side * np.array([1, -0.5, 1, -0.5])
     first, second = landmarker.predict(photo, [good, bad])
-    assert looks == [2, 1]
+    assert runs == [2, 1]
     assert second.bbox == pytest.approx(bad)
     ocular = np.linalg.norm(first.landmarks[36] - first.landmarks[45])
     assert np.linalg.norm(second.landmarks - first.landmarks, axis=1).mean() < 0.03 * ocular
     assert second.presence < first.presence  # what the given box shows
 
 
-def test_key_points_that_are_wrong_do_not_lose_a_turned_face(landmarker, photo, looks):
+def test_key_points_that_are_wrong_do_not_lose_a_turned_face(landmarker, photo, runs):
     """A photo turned by 90° whose key points lie as those of an upright face."""
     (upright,) = landmarker.predict(photo, [BOX])
     height = photo.shape[0]
@@ -178,9 +178,9 @@ def test_key_points_that_are_wrong_do_not_lose_a_turned_face(landmarker, photo, 
     box = points_box(truth)
     wrong = upright.scheme.keypoints @ upright.landmarks
     wrong += (box[:2] + box[2:]) / 2 - wrong.mean(axis=0)
-    looks.clear()
+    runs.clear()
     (found,) = landmarker.predict(turned_photo, [box], keypoints=[wrong])
-    assert looks[:3] == [1, 1, 1]  # as told, turned to one side and to the other
+    assert runs[:3] == [1, 1, 1]  # as told, rotated to one side and to the other
     ocular = np.linalg.norm(truth[36] - truth[45])
     assert np.linalg.norm(found.landmarks - truth, axis=1).mean() / ocular < 0.05
     assert found.presence > 0.9
@@ -188,22 +188,22 @@ def test_key_points_that_are_wrong_do_not_lose_a_turned_face(landmarker, photo, 
     assert abs((found.pose.roll - upright.pose.roll) % 360 - 90) < 10
 
 
-def test_turning_a_box_without_a_face_makes_none(landmarker, photo, looks):
+def test_turning_a_box_without_a_face_makes_none(landmarker, photo, runs):
     beside = np.array([400.0, 20, 500, 120])
     points = np.array([[430.0, 60], [470, 60], [450, 75], [435, 95], [465, 95]])
     (face,) = landmarker.predict(photo, [beside], keypoints=[points])
-    assert looks[:3] == [1, 1, 1]
+    assert runs[:3] == [1, 1, 1]
     assert face.presence < 0.1
 
 
-def test_a_turned_face_gets_a_second_look(landmarker, photo, looks):
+def test_a_turned_face_gets_a_refinement_pass(landmarker, photo, runs):
     (upright,) = landmarker.predict(photo, [BOX])
     height, width = photo.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), 35, 1.0)
     turned_photo = cv2.warpAffine(photo, matrix, (width, height))
     expected = upright.landmarks @ matrix[:, :2].T + matrix[:, 2]
     (face,) = landmarker.predict(turned_photo, [points_box(expected)])
-    assert looks == [1, 1, 1]
+    assert runs == [1, 1, 1]
     ocular = np.linalg.norm(upright.landmarks[36] - upright.landmarks[45])
     assert np.linalg.norm(face.landmarks - expected, axis=1).mean() < 0.03 * ocular
     assert face.pose.roll - upright.pose.roll == pytest.approx(-35, abs=5)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import asmnet.commands.detect
-from asmnet.batch.runner import PORTION
+from asmnet.batch.runner import CHUNK_SIZE
 from asmnet.cli import main
 from asmnet.commands.signals import Ended, ending_signals, exit_code
 from asmnet.image import load_image
@@ -83,7 +83,7 @@ def test_batch_goes_on_afterwards(photos, tmp_path, number, to):
     progress = json.loads(Path(f"{out}.state").read_text())["progress"]
     rows = [json.loads(line) for line in journal.read_text().splitlines()]
     # Rows that do not count yet are cut off when it goes on.
-    assert 0 < progress["files"] <= len(rows) <= progress["files"] + PORTION
+    assert 0 < progress["files"] <= len(rows) <= progress["files"] + CHUNK_SIZE
     assert not Path(f"{out}.lock").exists()
 
 

@@ -26,8 +26,8 @@ def test_the_chance_grows_with_both_scores():
 
 def test_the_chance_is_finite_for_any_certainty():
     ends = np.array([0.0, 1.0])
-    chances = face_probability(ends, ends, np.array([0.0, 5000.0]))
-    assert ((chances >= 0) & (chances <= 1)).all()
+    probabilities = face_probability(ends, ends, np.array([0.0, 5000.0]))
+    assert ((probabilities >= 0) & (probabilities <= 1)).all()
 
 
 def test_a_face_is_told_from_a_suit(verifier, photos):

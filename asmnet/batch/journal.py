@@ -44,19 +44,19 @@ class Progress:
     bytes: int = 0
     names: str = ""
 
-    def after(self, portion: Portion) -> Progress:
-        """With one more portion."""
+    def after(self, chunk: Chunk) -> Progress:
+        """With one more chunk."""
         return Progress(
-            self.files + len(portion.files),
-            self.faces + portion.faces,
-            self.failed + portion.failed,
-            self.bytes + len(portion.rows),
-            _digest(self.names, portion.files),
+            self.files + len(chunk.files),
+            self.faces + chunk.faces,
+            self.failed + chunk.failed,
+            self.bytes + len(chunk.rows),
+            _digest(self.names, chunk.files),
         )
 
 
 @dataclass(frozen=True)
-class Portion:
+class Chunk:
     """Files and what a worker made of them; ``rows`` is JSON Lines."""
 
     files: list[str]
@@ -158,11 +158,11 @@ class Journal:
         """Leaves the files as they are."""
         self._rows.close()
 
-    def append(self, portion: Portion) -> None:
-        """Adds a portion's rows, and saves when it is time."""
-        self._rows.write(portion.rows)
+    def append(self, chunk: Chunk) -> None:
+        """Adds a chunk's rows, and saves when it is time."""
+        self._rows.write(chunk.rows)
         # One assignment: an interrupt before it leaves rows that do not count, never half a count.
-        self.progress = self.progress.after(portion)
+        self.progress = self.progress.after(chunk)
         if time.monotonic() - self._saved >= SAVE_SECONDS:
             self.save()
 

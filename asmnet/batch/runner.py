@@ -39,10 +39,10 @@ from asmnet.rows import arrow_schema
 from asmnet.weights import load_weights
 
 FORMATS = (".parquet", ".jsonl", ".csv")
-# Files that a worker takes at a time, and how many such portions may wait for each worker: enough
+# Files that a worker takes at a time, and how many such chunks may wait for each worker: enough
 # to stay busy while one of them has a huge photo, whose rows all others have to wait for.
-PORTION = 4
-PORTIONS_AHEAD = 8
+CHUNK_SIZE = 4
+CHUNKS_AHEAD = 8
 MAX_CROP_SIZE = 16384
 
 _MAIN_GUARD = (
@@ -126,13 +126,13 @@ def _work(
     context = multiprocessing.get_context("spawn")
     started = context.RawValue("b", 0)
     pool = ProcessPoolExecutor(workers, context, initializer=start_worker, initargs=(started,))
-    portions = map_in_order(
-        pool, partial(analyze, options), _portions(names), window=PORTIONS_AHEAD * workers
+    chunks = map_in_order(
+        pool, partial(analyze, options), _chunks(names), window=CHUNKS_AHEAD * workers
     )
-    with closing(portions):
+    with closing(chunks):
         try:
-            for portion in portions:
-                journal.append(portion)
+            for chunk in chunks:
+                journal.append(chunk)
                 yield journal.progress
         except BrokenProcessPool as error:
             if not started.value:
@@ -232,6 +232,6 @@ def _prepare_crops(folder: Path, *, used: bool) -> None:
         )
 
 
-def _portions(names: Iterator[str]) -> Iterator[list[str]]:
-    while portion := list(islice(names, PORTION)):
-        yield portion
+def _chunks(names: Iterator[str]) -> Iterator[list[str]]:
+    while chunk := list(islice(names, CHUNK_SIZE)):
+        yield chunk

@@ -19,7 +19,7 @@ from PIL import Image
 
 from asmnet.align import aligned_crop
 from asmnet.analyzer import FaceAnalyzer
-from asmnet.batch.journal import Portion
+from asmnet.batch.journal import Chunk
 from asmnet.detector import DEFAULT_MIN_SCORE, FaceDetector
 from asmnet.errors import ImageDecodeError, ImageError
 from asmnet.guard import guarded
@@ -69,7 +69,7 @@ def start_worker(started: Any) -> None:
     started.value = True
 
 
-def analyze(options: BatchOptions, files: list[str]) -> Portion:
+def analyze(options: BatchOptions, files: list[str]) -> Chunk:
     """A worker's task.
 
     Raises:
@@ -79,7 +79,7 @@ def analyze(options: BatchOptions, files: list[str]) -> Portion:
     analyzer = _analyzer(options.landmarks, options.input_size, tiles=options.tiles)
     rows = [row for file in files for row in _file_rows(file, options, analyzer)]
     failed = sum(row["error"] is not None for row in rows)
-    return Portion(files, to_jsonl(rows), len(rows) - failed, failed)
+    return Chunk(files, to_jsonl(rows), len(rows) - failed, failed)
 
 
 @cache

@@ -58,7 +58,7 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--input-size", type=input_size, metavar="PX",
-        help="longer side of the closest look for small faces, a multiple of 32: 320 is the "
+        help="longer side of the finest pass for small faces, a multiple of 32: 320 is the "
         f"quickest ({DEFAULT_SIDE}; videos 640)",
     )  # fmt: skip
     parser.add_argument(

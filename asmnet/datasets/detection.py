@@ -50,7 +50,7 @@ class DetectionPhoto:
     Attributes:
         image: path of the photo.
         source: name of the folder it came from, for example "300w".
-        outlines: one (k, 2) array a face; its tight box is the face's box, also after a turn.
+        outlines: one (k, 2) array a face; its tight box is the face's box, also after a rotation.
         keypoints: (n, 5, 2) right and left eye, nose, right and left mouth corner; NaN where they
             are not known.
         ignored: (m, 4) xyxy boxes that are neither face nor background.
@@ -217,7 +217,7 @@ def refine(photo: DetectionPhoto, pixels: ImageArray, landmarker: FaceLandmarker
         overlap = box_iou(points_box(face.landmarks)[None], boxes[i][None]).item()
         if face.presence is None or face.presence < REFINED_PRESENCE or overlap < REFINED_IOU:
             continue
-        if photo.source not in ("fgnet", "facemask"):  # people's own boxes and points stay
+        if photo.source not in ("fgnet", "facemask"):  # manual boxes and points stay
             outlines[i] = face.landmarks.astype(np.float64)
         keypoints[i] = IBUG_68.keypoints @ face.landmarks
     return DetectionPhoto(photo.image, photo.source, outlines, keypoints, photo.ignored)

@@ -1,7 +1,7 @@
 """The labelled faces that a landmark network learns from, of every set that is there.
 
 A network of 68 points learns from 300W, 300W-LP and video frames. One of 98 learns from WFLW as its
-authors ship it, and from the same photos as the other where machine-made labels of 98 points lie
+authors ship it, and from the same photos as the other where pseudo-labels of 98 points lie
 beside the human ones of 68: the two are joined, and where they say the same thing people win.
 Open weights learn from rendered faces, and from open photos with labels of an open teacher.
 """
@@ -33,7 +33,7 @@ from asmnet.geometry import FloatArray
 from asmnet.pose3d import head_pose_from_landmarks
 from asmnet.schemes import IBUG_68, WFLW_98, WFLW_TO_IBUG, LandmarkScheme
 
-# The sets of people's labels, which are validated on; and the set of open weights.
+# The sets of manual labels, which are validated on; and the set of open weights.
 MAIN_SETS = ("300w", "wflw")
 OPEN_SET = "open"
 
@@ -59,7 +59,7 @@ def labelled_faces(
         split: which part; the test parts are those of 300W only.
         scheme: of the points.
         teacher_labels: what :mod:`asmnet.datasets.pseudo_labels` wrote: more faces for training,
-            and better points for the video frames, which otherwise have machine-made ones.
+            and better points for the video frames, which otherwise have coarser pseudo-labels.
         rendered: also the faces of :mod:`asmnet.datasets.synthetic`.
         open_only: those alone, and the teacher's on open photos.
 
@@ -88,7 +88,7 @@ def labelled_faces(
 
 
 def main_sets(sources: Collection[str], *, open_only: bool) -> tuple[str, ...]:
-    """What is validated on: people's labels; of open weights real photos rather than rendered."""
+    """What is validated on: manual labels; of open weights real photos rather than rendered."""
     if open_only:
         return (OPEN_SET,) if OPEN_SET in sources else (SYNTHETIC,)
     return MAIN_SETS
@@ -133,7 +133,7 @@ def join_points(points98: FloatArray, points68: FloatArray) -> FloatArray:
 def _joined(
     data: Path, source: str, reader: Callable[[Path, Split], list[LabelledFace]], split: Split
 ) -> list[LabelledFace]:
-    """The faces of a set that have machine-made labels of 98 points."""
+    """The faces of a set that have pseudo-labels of 98 points."""
     machine = pseudo_landmarks(data / source)
     if not machine:
         return []
@@ -145,7 +145,7 @@ def _joined(
         points = next((machine[key] for key in keys if key in machine), None)
         if points is None:
             continue
-        if source != "youtube_faces":  # whose 68 points are machine-made, too, and coarser
+        if source != "youtube_faces":  # whose 68 points are pseudo-labels, too, and coarser
             points = join_points(points, face.landmarks)
         faces.append(replace(face, landmarks=points, scheme=WFLW_98))
     return faces

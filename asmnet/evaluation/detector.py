@@ -1,4 +1,4 @@
-"""Scores face detectors: recall by set, size and turn, false faces, run times. Needs no torch."""
+"""Scores face detectors: recall by set, size, rotation; false faces; run times. Needs no torch."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def detector_tables(name: str, data: Path, yunet: Path | None) -> dict[str, Figu
 
 
 def detector_figures(detect: Detect, data: Path) -> Figures:
-    """Recall over sets, face sizes and turns, and false faces."""
+    """Recall over sets, face sizes and in-plane rotations, and false faces."""
     return crowd_figures(detect, data) | single_figures(detect, data)
 
 
@@ -93,7 +93,7 @@ def crowd_figures(detect: Detect, data: Path) -> Figures:
 
 
 def single_figures(detect: Detect, data: Path) -> Figures:
-    """Recall on photos of single faces by set, size and turn; false faces where none is."""
+    """Recall on photos of single faces by set, size and rotation; false faces where none is."""
     figures: Figures = {}
     faces = read_300w(data, "test")
     best = [
@@ -149,7 +149,7 @@ def photo_boxes(
 def compared(
     photo: DetectionPhoto, pixels: ImageArray, found: FloatArray, scores: FloatArray
 ) -> PhotoBoxes:
-    """Found boxes beside a photo's labels; sizes are those of the teacher's or people's boxes."""
+    """Found boxes beside a photo's labels; sizes are those of the teacher's or manual boxes."""
     faces = np.array([points_box(o) for o in photo.outlines]).reshape(-1, 4)
     by_people = photo.source == "facemask"
     sides = (faces[:, 2:] - faces[:, :2]).max(axis=1, initial=0) if by_people else full_sides(faces)
@@ -275,8 +275,8 @@ def _placed_iou(detect: Detect, face: LabelledFace, size: float, angle: float) -
         image = shrink_by_half(image)
         points, scale = points / 2, scale * 2
     box = points_box(points)
-    turn = np.radians(angle)
-    linear = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
+    linear = scale * np.array([[cos, -sin], [sin, cos]])
     offset = CANVAS / 2 - linear @ (box[:2] + box[2:]) / 2
     matrix = np.column_stack([linear, offset])
     canvas = warp(image, matrix, (CANVAS, CANVAS))

@@ -251,7 +251,7 @@ def group_figures(scores: Scores, title: str, chosen: NDArray[np.bool_]) -> Figu
 
 
 def pose_figures(scores: Scores, title: str) -> Figures:
-    """Mean absolute error of each angle and mean turn between the poses; nothing without labels."""
+    """Mean absolute error of each angle, and of the rotation; nothing without labels."""
     figures: Figures = {}
     labelled = np.isfinite(scores.rotations[:, 0, 0])
     for name, rotations, chosen in (
@@ -265,7 +265,7 @@ def pose_figures(scores: Scores, title: str) -> Figures:
 
 
 def rotation_errors(rotations: FloatArray, truth: FloatArray) -> Figures:
-    """Mean absolute errors in degrees between (n, 3, 3) rotations, angle by angle and as a turn.
+    """Mean absolute errors in degrees between (n, 3, 3) rotations: of each angle and of all.
 
     Angles are subtracted as they are: 359° apart is no 1°.
     """

@@ -26,7 +26,7 @@ from asmnet.types import Face
 
 TITLE = "300W common"
 BOX_ERROR = 0.15
-TURNS = (30, 60)
+ROTATIONS = (30, 60)
 COVER_BORDER = 0.03  # of the box's longer side, around the mouth
 BACKGROUND_CROPS = 10
 
@@ -71,7 +71,7 @@ def robustness_figures(
     landmarker, detector = FaceLandmarker(name, threads=1), FaceDetector()
     rng = np.random.default_rng(0)
     errors: dict[str, list[float]] = {}
-    lost = dict.fromkeys(TURNS, 0)
+    lost = dict.fromkeys(ROTATIONS, 0)
     confidences, right, falls, present, beside = [], [], [], [], []
 
     def note(what: str, face: Face, truth: FloatArray) -> None:
@@ -85,13 +85,13 @@ def robustness_figures(
         face, other, off = landmarker.predict(image, boxes)
         note("box as labelled", face, truth)
         note("box ±15 %", other, truth)
-        for turn in TURNS:
-            turned, points = _turned(image, truth, turn)
+        for angle in ROTATIONS:
+            turned, points = _turned(image, truth, angle)
             detection = matching(detector.detect(turned), points_box(points))
             if detection is None:
-                lost[turn] += 1
+                lost[angle] += 1
             else:
-                note(f"turned by {turn}°", predict(landmarker, turned, detection), points)
+                note(f"turned by {angle}°", predict(landmarker, turned, detection), points)
         if face.presence is not None and off.presence is not None:
             present.append(face.presence)
             beside.append(off.presence)
@@ -106,7 +106,7 @@ def robustness_figures(
     if not errors:
         raise InvalidInputError(f"{data}: expected labelled photos under 300w, got none")
     figures = {f"{TITLE}, {what}, NME %": float(np.mean(e)) for what, e in errors.items()}
-    figures |= {f"{TITLE}, turned by {turn}°, lost": count for turn, count in lost.items()}
+    figures |= {f"{TITLE}, turned by {angle}°, lost": count for angle, count in lost.items()}
     if present:
         empty = _background_presences(landmarker, data, split, rng)
         figures["presence, faces against backgrounds, AUC"] = roc_area(present, empty)
@@ -151,8 +151,8 @@ def _turned(image: ImageArray, points: FloatArray, degrees: float) -> tuple[Imag
     extent = np.array(image.shape[1::-1], dtype=np.float64)
     side = int(np.ceil(np.linalg.norm(extent)))
     box = np.concatenate([extent - side, extent + side]) / 2
-    turn = CropTransform.from_bbox(box, side, margin=1.0, angle=degrees)
-    return crop_image(image, turn), turn.apply(points)
+    crop = CropTransform.from_bbox(box, side, margin=1.0, angle=degrees)
+    return crop_image(image, crop), crop.apply(points)
 
 
 def _covered(

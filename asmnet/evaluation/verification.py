@@ -1,7 +1,7 @@
 """Fits how the scores of detector and verifier are weighed together: `asmnet.verifier`.
 
 Needs no torch. Candidates are faces or not by the photos' labels; a logistic regression tells the
-chance. The photos are validation photos, as both networks have seen the others.
+probability. The photos are validation photos, as both networks have seen the others.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ def logistic_regression(features: FloatArray, labels: FloatArray, ridge: float =
     """Weights (m,) of the log odds of a label of 1, from (n, m) features, by Newton's method."""
     weights = np.zeros(features.shape[1])
     for _ in range(50):
-        chance = 1 / (1 + np.exp(-np.clip(features @ weights, -30, 30)))
-        gradient = features.T @ (chance - labels) + ridge * weights
-        curvature = (features * (chance * (1 - chance))[:, None]).T @ features
+        probability = 1 / (1 + np.exp(-np.clip(features @ weights, -30, 30)))
+        gradient = features.T @ (probability - labels) + ridge * weights
+        curvature = (features * (probability * (1 - probability))[:, None]).T @ features
         step = np.linalg.solve(curvature + ridge * np.eye(len(weights)), gradient)
         weights = weights - step
         if np.abs(step).max() < 1e-8:

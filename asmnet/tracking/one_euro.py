@@ -32,7 +32,7 @@ class Smoothing:
 
     Attributes:
         min_cutoff: Hz, of a face that keeps still; lower is calmer.
-        beta: Hz for each face size a second of the motion that all points share (shift, turn in
+        beta: Hz for each face size a second of the motion that all points share (shift, rotation in
             the image plane, scale); higher lags less.
         local_beta: the same of what moves within the face: lids, lips, the change of shape when
             the head turns.
@@ -118,7 +118,7 @@ class PointsFilter:
 
 
 class RotationFilter:
-    """One Euro filter of one head's rotation, along the shortest turn to each new one."""
+    """One Euro filter of one head's rotation, along the shortest rotation to each new one."""
 
     def __init__(self, options: Smoothing) -> None:
         """Starts empty: the first rotation passes as it is."""
@@ -132,9 +132,10 @@ class RotationFilter:
         if self._raw is None:
             self._raw = self._smooth = rotation
             return rotation
-        speed = self._speed(_turn(self._raw, rotation) / step, step, lambda v: np.square(v).sum())
+        velocity = _rotation_vector(self._raw, rotation) / step
+        speed = self._speed(velocity, step, lambda v: np.square(v).sum())
         cutoff = self._options.min_cutoff + self._options.rotation_beta * speed
-        part = smoothing_factor(cutoff, step) * _turn(self._smooth, rotation)
+        part = smoothing_factor(cutoff, step) * _rotation_vector(self._smooth, rotation)
         self._smooth = cv2.Rodrigues(part)[0] @ self._smooth
         self._raw = rotation
         return self._smooth
@@ -170,8 +171,8 @@ class _Speed:
         return np.asarray(np.sqrt(np.maximum(energy(self._slow) - passing * self._noise, 0)))
 
 
-def _turn(start: FloatArray, end: FloatArray) -> NDArray[np.float64]:
-    """(3,) axis times angle of the shortest turn that takes one rotation to the other."""
+def _rotation_vector(start: FloatArray, end: FloatArray) -> NDArray[np.float64]:
+    """(3,) axis times angle of the shortest rotation that takes one rotation to the other."""
     return np.asarray(cv2.Rodrigues(end @ start.T)[0], dtype=np.float64).ravel()
 
 

@@ -7,9 +7,9 @@ from asmnet.image import ImageArray
 from asmnet.regions import Region, tiles
 from asmnet.types import Detection
 
-# So many pixels are looked at in a frame, about as many as the first look at a whole frame has;
+# So many pixels are looked at in a frame, about as many as the first pass over a whole frame has;
 # a larger part is looked at in overlapping squares, one after another. The largest face that
-# is looked for in closer looks fits into the overlap.
+# is looked for in zoomed passes fits into the overlap.
 PIXELS_A_FRAME = 320 * 320
 TILE_SIDE, TILE_OVERLAP = 320, 64
 
@@ -17,8 +17,8 @@ TILE_SIDE, TILE_OVERLAP = 320, 64
 class FaceSearch:
     """Looks at a whole frame first, and closer in those that follow.
 
-    Each frame costs about as much as one first look, however many small faces there are: what
-    the first look asks for is looked at in the next frames, a few squares a frame.
+    Each frame costs about as much as one first pass, however many small faces there are: what
+    the first pass asks for is looked at in the next frames, a few squares a frame.
     """
 
     def __init__(self, detector: FaceDetector) -> None:

@@ -23,10 +23,10 @@ ALIKE = 0.6
 SHIFT = (HEIGHT // 8, WIDTH // 8)
 # Tiny pictures with a smaller spread of grey levels (black, fog) say nothing.
 FLAT = 4.0
-SCENES = 4
+MAX_SHOTS = 4
 
 
-class Scenes:
+class Shots:
     """Numbers the shots of a stream; a return to one of the last few gets its old number."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Scenes:
             return self._known[-1][0] if self._known else self._count
         else:
             number = self._recognise(small)
-        self._known = [*self._known[-SCENES + 1 :], (number, small)]
+        self._known = [*self._known[-MAX_SHOTS + 1 :], (number, small)]
         return number
 
     def _recognise(self, small: NDArray[np.float32]) -> int:

@@ -18,7 +18,7 @@ from asmnet.landmarker import FaceLandmarker
 from asmnet.session import RuntimeOptions, Weights, check_runtime
 from asmnet.tracking.one_euro import PointsFilter, RotationFilter, Smoothing, smoothing_factor
 from asmnet.tracking.search import FaceSearch
-from asmnet.tracking.shots import Scenes
+from asmnet.tracking.shots import Shots
 from asmnet.types import Face, HeadPose
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 NEW_PRESENCE, MIN_PRESENCE = 0.5, 0.3
 # Pixels: of smaller faces less presence is asked for, and a run of the detector must confirm them.
 FULL_PRESENCE_SIDE = 28.0
-# The detector's closest look: videos are to be quick, and show their faces more than once.
+# The detector's finest pass: videos are to be quick, and show their faces more than once.
 INPUT_SIZE = 640
 # So high a score confirms a face that is followed there; to begin with a face takes more.
 CONFIRMING_SCORE = 0.3
@@ -38,13 +38,13 @@ CONFIRMING_SCORE = 0.3
 SURE_SCORE, FOLLOWING_SCORE = 0.85, 0.7
 # A detection is of the face that is followed there from this overlap on.
 SAME_FACE_IOU = 0.3
-# Points that overlap less than 1 minus this where they were expected have jumped elsewhere.
-MAX_SURPRISE = 0.7
+# Track IoU: points that overlap no more than this with where they were expected have jumped.
+MIN_TRACK_IOU = 0.3
 # Two followed faces that overlap more are one face.
 COLLAPSED_IOU = 0.5
-# A lost face is found again within so many of its sizes of where it was going: so much at once,
-# and so much more for each second, up to the last number.
-REACH, REACH_PER_SECOND, MAX_REACH = 1.0, 1.0, 2.5
+# Gating distance: a lost face is found again within so many of its sizes of where it was going, so
+# much at once, and so much more for each second, up to the last number.
+GATE, GATE_PER_SECOND, MAX_GATE = 1.0, 1.0, 2.5
 # Pixels more: a trembling hand moves small faces by more than their size.
 SHAKE = 24.0
 MAX_SIZE_RATIO = 2.0
@@ -67,7 +67,7 @@ class FaceTracker:
     for in each frame for ``keep_lost`` seconds: found again near where it was going, it has its
     old number and a fresh filter. Weights that cannot tell presence lose a face when a run of the
     detector does not confirm it, so up to ``detect_every`` frames late. At a cut all faces are
-    lost: those of the new scene are new, and old ones have their numbers back when the scene
+    lost: those of the new shot are new, and old ones have their numbers back when the shot
     returns in time. Numbers rest on place, motion and size, not on looks.
 
     Trackers are not for several threads at once, but any number of them may share a loaded
@@ -129,8 +129,8 @@ class FaceTracker:
         """Forgets all faces and the time, as if the stream began anew; numbers start at 0."""
         self._next_id = 0
         self._time = -np.inf
-        self._scenes = Scenes()
-        self._scene = 0
+        self._shots = Shots()
+        self._shot = 0
         self._until_detection = 0
         self._followed: list[_Track] = []
         self._lost: list[_Track] = []
@@ -161,14 +161,14 @@ class FaceTracker:
             least=math.nextafter(self._time, math.inf),
         )  # fmt: skip
         step, self._time = max(timestamp - self._time, MIN_STEP), timestamp
-        scene = self._scenes.number(pixels)
-        if scene != self._scene:
-            self._scene, self._until_detection = scene, 0
+        shot = self._shots.number(pixels)
+        if shot != self._shot:
+            self._shot, self._until_detection = shot, 0
             self._search.restart()
             self._lose(self._followed)
         self._follow(pixels, step)
         self._lost = [t for t in self._lost if timestamp - t.seen <= self._keep_lost]
-        missed = any(track.scene == scene for track in self._lost)
+        missed = any(track.shot == shot for track in self._lost)
         if not self._search.over or missed or not self._followed or self._until_detection <= 0:
             if self._search.over:
                 self._until_detection = self._detect_every
@@ -193,20 +193,20 @@ class FaceTracker:
         boxes, scores, _ = self._detector.verify(pixels, _stack([expected[i] for i in poor]))
         for i, box, score in zip(poor, boxes, scores, strict=True):
             faces[i], present[i] = replace(faces[i], bbox=box), score >= FOLLOWING_SCORE
-        surprises = 1 - np.diag(box_iou(_stack(expected), _boxes(faces)))
+        track_ious = np.diag(box_iou(_stack(expected), _boxes(faces)))
         gone = []
-        for i, (track, face, surprise) in enumerate(zip(tracks, faces, surprises, strict=True)):
-            if present[i] and _is_inside(face, pixels) and surprise < MAX_SURPRISE:
+        for i, (track, face, iou) in enumerate(zip(tracks, faces, track_ious, strict=True)):
+            if present[i] and _is_inside(face, pixels) and iou > MIN_TRACK_IOU:
                 track.move(face, step, self._time, by_points=i not in poor)
-                track.surprise = surprise
+                track.iou = iou
             else:
                 gone.append(track)
         self._lose(gone)
         self._lose(self._collapsed())
 
     def _collapsed(self) -> list[_Track]:
-        """Of followed faces that have become one, those that were less expected there."""
-        tracks = sorted(self._followed, key=lambda track: track.surprise)
+        """Of followed faces that have become one, those of lower track IoU."""
+        tracks = sorted(self._followed, key=lambda track: -track.iou)
         overlaps = box_iou(*(2 * [_boxes([track.face for track in tracks])]))
         return [track for i, track in enumerate(tracks) if (overlaps[i, :i] > COLLAPSED_IOU).any()]
 
@@ -257,9 +257,9 @@ class FaceTracker:
 
     def _begin(self, faces: list[Face]) -> None:
         """Follows found faces: lost ones by their old numbers, and new ones, best score first."""
-        lost = [track for track in self._lost if track.scene == self._scene]
-        nearness = [[track.nearness(face, self._time) for track in lost] for face in faces]
-        owners = match_greedily(np.array(nearness).reshape(len(faces), len(lost)), 0.0)
+        lost = [track for track in self._lost if track.shot == self._shot]
+        affinity = [[track.affinity(face, self._time) for track in lost] for face in faces]
+        owners = match_greedily(np.array(affinity).reshape(len(faces), len(lost)), 0.0)
         for i in sorted(range(len(faces)), key=lambda i: i not in owners):
             if self._max_faces is not None and len(self._followed) >= self._max_faces:
                 break
@@ -269,7 +269,7 @@ class FaceTracker:
             else:
                 track = _Track(self._next_id, self._smoothing)
                 self._next_id += 1
-            track.start(faces[i], self._scene, self._time)
+            track.start(faces[i], self._shot, self._time)
             self._followed.append(track)
 
     def _predict(
@@ -287,24 +287,24 @@ class _Track:
         id: its number.
         face: as it was returned last.
         score: of the detection that found or confirmed it last.
-        scene: where it was seen last.
+        shot: where it was seen last.
         seen: when, in seconds.
         velocity: (2,) of its centre, pixels a second.
-        surprise: 0–1, how little its points overlapped where they were expected.
+        iou: of the box of its points with where they were expected, the track IoU.
     """
 
     def __init__(self, number: int, smoothing: Smoothing | None) -> None:
         self.id = number
         self._smoothing = smoothing
 
-    def start(self, face: Face, scene: int, time: float) -> None:
+    def start(self, face: Face, shot: int, time: float) -> None:
         """Begins to follow a face that the detector has found; nothing of before counts."""
         self._points = self._rotation = None
         if self._smoothing is not None:
             self._points = PointsFilter(self._smoothing, face.scheme)
             self._rotation = RotationFilter(self._smoothing)
-        self.score, self.scene, self.seen = face.score, scene, time
-        self.velocity, self.surprise = np.zeros(2), 0.0
+        self.score, self.shot, self.seen = face.score, shot, time
+        self.velocity, self.iou = np.zeros(2), 1.0
         self.face = self._smoothed(face, 1.0, by_points=_is_present(face, NEW_PRESENCE))
 
     def move(self, face: Face, step: float, time: float, *, by_points: bool) -> None:
@@ -338,15 +338,15 @@ class _Track:
         """(2,) pixels by which it is expected to go on: no face keeps its speed for long."""
         return np.asarray(self.velocity * SLOWING * (1 - np.exp(-seconds / SLOWING)))
 
-    def nearness(self, face: Face, time: float) -> float:
-        """1 where the lost face is expected by now, 0 out of its reach or at another size."""
+    def affinity(self, face: Face, time: float) -> float:
+        """1 where the lost face is expected, 0 beyond the gating distance or at another size."""
         away = time - self.seen
         expected = _centre(self.face) + self.shift(away)
         size, other = _size(self.face), _size(face)
         if max(size, other) > MAX_SIZE_RATIO * min(size, other):
             return 0.0
-        reach = (size + SHAKE) * min(REACH + REACH_PER_SECOND * away, MAX_REACH)
-        return max(0.0, 1 - float(np.linalg.norm(_centre(face) - expected)) / reach)
+        gate = (size + SHAKE) * min(GATE + GATE_PER_SECOND * away, MAX_GATE)
+        return max(0.0, 1 - float(np.linalg.norm(_centre(face) - expected)) / gate)
 
 
 def _is_inside(face: Face, pixels: ImageArray) -> bool:

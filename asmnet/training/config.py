@@ -51,9 +51,11 @@ class LandmarkConfig:
         schedule: how long and how fast.
         model: which network; "asmnet-paper", "mobilenetv2" and "atpn" are the papers',
             "landmarknet" is what asmnet-68 and asmnet-98 are.
-        late_epoch: from here on there are mostly manual labels, and ``late_hardness`` counts.
-        hardness: factor of the shares of large turns, box errors and occlusions.
-        late_hardness: the same from ``late_epoch`` on.
+        late_epoch: from here on there are mostly manual labels, and
+            ``late_augmentation_strength`` counts.
+        augmentation_strength: factor of the shares of large in-plane rotations, box errors
+            and occlusions.
+        late_augmentation_strength: the same from ``late_epoch`` on.
         pose_weight: of the angle (radians) in the loss.
         scheme: name of the layout of the points.
         size: side of the crop in pixels.
@@ -74,9 +76,10 @@ class LandmarkConfig:
         aligned_shapes: whether the model's shapes are aligned first.
         alphas: weight of the ASM term in equal parts of the training; no term if empty.
         point_loss: of pixels.
-        mixture: share of each set in the samples, all the time.
+        sampling_weights: share of each set in the samples, all the time.
         shear: rows are pushed sideways by up to so many pixels a row.
-        wide_boxes: share of boxes that are far off; 0.2 times the hardness unless given.
+        wide_boxes: share of boxes that are far off; 0.2 times the augmentation
+            strength unless given.
         label_offset: where labels lie to the right of symmetric ones, in eye distances.
         empty_share: of the samples hold no face, for the output "presence".
         correction_ridge: of the linear correction of the points at export; none unless given.
@@ -88,8 +91,8 @@ class LandmarkConfig:
     schedule: Schedule
     model: Model
     late_epoch: int
-    hardness: float
-    late_hardness: float
+    augmentation_strength: float
+    late_augmentation_strength: float
     pose_weight: float
     scheme: Literal["ibug68", "wflw98"] = "ibug68"
     size: int = 112
@@ -108,7 +111,7 @@ class LandmarkConfig:
     aligned_shapes: bool = False
     alphas: tuple[float, ...] = ()
     point_loss: Literal["wing", "square"] = "wing"
-    mixture: dict[str, float] | None = None
+    sampling_weights: dict[str, float] | None = None
     shear: float = 0.0
     wide_boxes: float | None = None
     label_offset: float | None = None
@@ -127,25 +130,26 @@ class LandmarkConfig:
 
 
 @dataclass(frozen=True)
-class SceneOptions:
-    """What the detector's training pictures are like: the ``[scenes]`` table.
+class MosaicOptions:
+    """What the detector's training pictures are like: the ``[mosaics]`` table.
 
     Attributes:
         smallest: side of the smallest faces in pixels; sides are drawn log-uniformly.
         largest: side of the largest.
-        turned_share: of the photos are turned by up to ±``largest_turn``, the others by little.
-        largest_turn: degrees.
-        photo_share: of the scenes show a whole photo with its own surroundings.
-        single_share: of the scenes show one to four photos of single faces.
-        pasted_share: of the scenes show small heads pasted into photos without faces; the rest
+        rotated_share: of the photos are rotated in the plane by up to ±``max_rotation``, the
+            others by little.
+        max_rotation: degrees.
+        photo_share: of the mosaics show a whole photo with its own surroundings.
+        single_share: of the mosaics show one to four photos of single faces.
+        pasted_share: of the mosaics show small heads pasted into photos without faces; the rest
             holds no face.
         occluded_share: of the faces are partly covered.
     """
 
     smallest: float = 6.0
     largest: float = 330.0
-    turned_share: float = 0.25
-    largest_turn: float = 80.0
+    rotated_share: float = 0.25
+    max_rotation: float = 80.0
     photo_share: float = 0.5
     single_share: float = 0.26
     pasted_share: float = 0.12
@@ -158,9 +162,9 @@ class DetectorConfig:
 
     Attributes:
         schedule: how long and how fast.
-        scenes: what is seen.
+        mosaics: what is seen.
         width: of the network; "wide" takes 1.6 times as long as "narrow".
-        size: side of the training scenes in pixels, a multiple of 32.
+        size: side of the training mosaics in pixels, a multiple of 32.
         mine: show more of what the start run got wrong: patches that it took for faces, and faces
             that it missed.
         score_floor: a face's score is trained towards this plus the rest times its box's IoU.
@@ -171,7 +175,7 @@ class DetectorConfig:
     """
 
     schedule: Schedule
-    scenes: SceneOptions = SceneOptions()
+    mosaics: MosaicOptions = MosaicOptions()
     width: Literal["narrow", "wide"] = "narrow"
     size: int = 320
     mine: bool = False

@@ -24,7 +24,7 @@ from asmnet.weights.records import read_records
 READ = "licences.json"
 """The file of a run that lists the sets that it read, with their licences."""
 
-# Mixtures name whole sets; of those with parts only the open photos are read.
+# Sampling weights name whole sets; of those with parts only the open photos are read.
 _OPEN_SETS = {"open", "crowds", *(name for name, record in LICENCES.items() if record.open)}
 
 
@@ -38,10 +38,10 @@ def check_config(config: Config) -> None:
     if not config.open:
         return
     if isinstance(config, LandmarkConfig):
-        closed = [name for name in config.mixture or {} if name not in _OPEN_SETS]
+        closed = [name for name in config.sampling_weights or {} if name not in _OPEN_SETS]
         if closed:
             raise InvalidInputError(
-                f"mixture: expected sets that an open config may read "
+                f"sampling_weights: expected sets that an open config may read "
                 f"({', '.join(sorted(_OPEN_SETS))}), got {', '.join(closed)}"
             )
         if config.teacher_labels is not None:

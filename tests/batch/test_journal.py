@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from asmnet.batch.journal import Journal, Portion, Progress, _digest
+from asmnet.batch.journal import Chunk, Journal, Progress, _digest
 from asmnet.batch.runner import BatchOptions, run_batch
 from asmnet.cli import main
 from asmnet.errors import InvalidInputError
@@ -226,7 +226,7 @@ class Killed(BaseException):
     """Nothing is cleaned up after it, as after SIGKILL."""
 
 
-PORTION = Portion(["a", "b"], to_jsonl([error_row("b", ValueError("x"))]), 0, 1)
+CHUNK = Chunk(["a", "b"], to_jsonl([error_row("b", ValueError("x"))]), 0, 1)
 
 
 @pytest.mark.parametrize("step", range(12))
@@ -241,19 +241,19 @@ def test_a_kill_between_any_two_steps_of_the_end(tmp_path, monkeypatch, suffix, 
 
     def run(*, resume):
         journal = Journal(out, {"x": 1}, resume=resume, overwrite=False)
-        journal.skip_done(iter(PORTION.files * 2))
+        journal.skip_done(iter(CHUNK.files * 2))
         wanted = 4 if again else 2
         if journal.is_done and journal.progress.files == wanted:
             return
         journal.open()
         while journal.progress.files < wanted:
-            journal.append(PORTION)
+            journal.append(CHUNK)
         journal.finish(68)
 
     if again:
         journal = Journal(out, {"x": 1}, resume=False, overwrite=False)
         journal.open()
-        journal.append(PORTION)
+        journal.append(CHUNK)
         journal.finish(68)
         rows_before = 1
     calls = iter(range(100))
@@ -278,7 +278,7 @@ def test_a_kill_between_any_two_steps_of_the_end(tmp_path, monkeypatch, suffix, 
 
 
 def test_progress_names_every_file_in_order():
-    progress = Progress().after(PORTION).after(Portion(["c"], b"", 0, 0))
+    progress = Progress().after(CHUNK).after(Chunk(["c"], b"", 0, 0))
     assert progress.names == _digest("", ["a", "b", "c"]) != _digest("", ["a", "c", "b"])
 
 

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 import asmnet.commands.progress
-from asmnet.batch.runner import PORTION, PORTIONS_AHEAD, run_batch
+from asmnet.batch.runner import CHUNK_SIZE, CHUNKS_AHEAD, run_batch
 from asmnet.batch.worker import BatchOptions, analyze
 from asmnet.cli import main
 from asmnet.errors import AsmnetError, ImageDecodeError, InvalidInputError
@@ -72,11 +72,11 @@ def read(path):
         for record in csv.DictReader(file):
             points = [float(v) for k, v in record.items() if k.startswith("landmark_") and v]
             row = {name: record.get(name) or None for name in COLUMNS}
-            chances = [float(v) for k, v in record.items() if k.startswith("confidence_") and v]
+            confidence = [float(v) for k, v in record.items() if k.startswith("confidence_") and v]
             for name in ("score", "presence", "x0", "y0", "x1", "y1", "pitch", "yaw", "roll"):
                 row[name] = None if row[name] is None else float(row[name])
             row["face"] = None if row["face"] is None else int(row["face"])
-            rows.append({**row, "landmarks": points or None, "confidence": chances or None})
+            rows.append({**row, "landmarks": points or None, "confidence": confidence or None})
     return rows
 
 
@@ -332,7 +332,7 @@ def test_names_are_taken_no_faster_than_they_are_done(tmp_path):
         for progress in steps:
             if progress.files >= 400:
                 break
-    assert next(taken) - progress.files <= PORTION * PORTIONS_AHEAD
+    assert next(taken) - progress.files <= CHUNK_SIZE * CHUNKS_AHEAD
 
 
 def test_a_worker_that_dies_is_told(photos, tmp_path):
@@ -427,8 +427,8 @@ def test_nothing_on_the_disk_stops_a_batch(tmp_path, photos, monkeypatch, patter
     monkeypatch.setattr(os, "scandir", scandir)
     names = list(image_files(f"{source}{pattern}"))
     assert len(names) == len(set(names))
-    portion = analyze(BatchOptions(), names)
-    rows = {row["file"]: row["error"] for row in map(json.loads, portion.rows.splitlines())}
+    chunk = analyze(BatchOptions(), names)
+    rows = {row["file"]: row["error"] for row in map(json.loads, chunk.rows.splitlines())}
     assert "Permission denied" in rows.pop(f"{source}/closed")
     assert "pipe or device" in rows.pop(f"{source}/open/pipe.jpg")
     assert "symbolic links" in rows.pop(f"{source}/open/loop.jpg")

@@ -29,7 +29,7 @@ def test_joined_points_map_to_the_human_ones():
     true = shape_98(human)
     assert np.abs(joined - true).max() < 2
     assert np.abs(joined[96:] - true[96:]).max() < 1
-    # The jaw is a circle, and so are the contour's points between people's own.
+    # The jaw is a circle, and so are the contour's points between the manual ones.
     centre = (human[0] + human[16]) / 2
     radii = np.linalg.norm(joined[:33] - centre, axis=1)
     assert radii[1::2] == pytest.approx((radii[0:32:2] + radii[2::2]) / 2, rel=0.03)

@@ -10,7 +10,7 @@ WHOLE = (0, 0, 640, 480)
 
 
 class FakeDetector:
-    """Asks for closer looks as told, and remembers what it has looked at."""
+    """Asks for zoomed passes as told, and remembers what it has looked at."""
 
     first_side = 320
 
@@ -49,7 +49,7 @@ def test_closer_looks_follow_in_the_next_frames():
     assert search.over
 
 
-def test_no_frame_costs_much_more_than_the_first_look():
+def test_no_frame_costs_much_more_than_the_first_pass():
     detector = FakeDetector({320: [WHOLE], 640: [WHOLE]}, closest=640)
     search = FaceSearch(detector)
     costs = []

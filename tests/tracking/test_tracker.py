@@ -434,7 +434,7 @@ def test_memory_is_constant(world):
             stream.next(scenes[i // 50 % 8])
         tracker = stream.tracker
         assert len(tracker._lost) < 100
-        assert len(tracker._scenes._known) <= 4
+        assert len(tracker._shots._known) <= 4
         return tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()

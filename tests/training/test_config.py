@@ -22,8 +22,8 @@ LANDMARKS = """
 task = "landmarks"
 model = "landmarknet"
 late_epoch = 1
-hardness = 0.5
-late_hardness = 1
+augmentation_strength = 0.5
+late_augmentation_strength = 1
 pose_weight = 4.0
 
 [schedule]
@@ -53,7 +53,7 @@ def test_every_config_can_be_read(path):
 def test_a_config_is_typed_and_frozen(tmp_path):
     config = read_config(write(tmp_path / "a.toml", "alphas = [1, 0.5]\n" + LANDMARKS))
     assert config.alphas == (1.0, 0.5)
-    assert isinstance(config.late_hardness, float)
+    assert isinstance(config.late_augmentation_strength, float)
     assert (config.size, config.start, config.schedule.workers) == (112, None, 1)
     with pytest.raises(FrozenInstanceError):
         config.size = 3
@@ -76,8 +76,8 @@ def test_a_config_is_typed_and_frozen(tmp_path):
         ('head = "map"', "head: expected one of 'maps', 'coarse-maps', "),
         ('trunk = "x"', "trunk: expected one of 'wide', 'quick', got 'x'"),
         ('scheme = "68"', "scheme: expected one of 'ibug68', 'wflw98', got '68'"),
-        ("mixture = 1", "mixture: expected a table, got 1"),
-        ('mixture.300w = "x"', "mixture.300w: expected a number, got 'x'"),
+        ("sampling_weights = 1", "sampling_weights: expected a table, got 1"),
+        ('sampling_weights.300w = "x"', "sampling_weights.300w: expected a number, got 'x'"),
     ],
 )
 def test_what_a_config_may_not_say(tmp_path, line, message):
@@ -108,13 +108,18 @@ def test_a_config_names_its_task(tmp_path):
 
 def test_a_config_says_what_differs_from_another(tmp_path):
     (tmp_path / "more").mkdir()
-    write(tmp_path / "a.toml", "alphas = [1.0]\nsize = 96\nmixture.300w = 0.5\n" + LANDMARKS)
-    write(tmp_path / "b.toml", 'extends = "a.toml"\nmixture.wflw = 0.2\n[schedule]\nseed = 5\n')
+    write(
+        tmp_path / "a.toml", "alphas = [1.0]\nsize = 96\nsampling_weights.300w = 0.5\n" + LANDMARKS
+    )
+    write(
+        tmp_path / "b.toml",
+        'extends = "a.toml"\nsampling_weights.wflw = 0.2\n[schedule]\nseed = 5\n',
+    )
     path = write(tmp_path / "more" / "c.toml", 'extends = "../b.toml"\nalphas = []\n')
     config = read_config(path)
     assert (config.alphas, config.size) == ((), 96)
     assert (config.schedule.seed, config.schedule.epochs) == (5, 1)
-    assert config.mixture == {"300w": 0.5, "wflw": 0.2}
+    assert config.sampling_weights == {"300w": 0.5, "wflw": 0.2}
 
 
 def test_files_that_cannot_be_read(tmp_path):

@@ -48,9 +48,10 @@ bfloat16 = true
 """
 CONFIGS = {
     "tiny-face": 'task = "detection"\nsize = 64\nscore_floor = 0.5\nmine = true\n'
-    "validate_every = 1\n[scenes]\nturned_share = 0.5\nlargest_turn = 60.0\n",
+    "validate_every = 1\n[mosaics]\nrotated_share = 0.5\nmax_rotation = 60.0\n",
     "tiny-68": 'task = "landmarks"\ndetector = "asmnet-face"\nsize = 64\ncrop_margin = 1.25\n'
-    "kept_variance = 0.9\ndropout = 0.1\nlate_epoch = 1\nhardness = 1.0\nlate_hardness = 0.5\n"
+    "kept_variance = 0.9\ndropout = 0.1\nlate_epoch = 1\n"
+    "augmentation_strength = 1.0\nlate_augmentation_strength = 0.5\n"
     "alphas = [2.0, 0.5]\nshear = 0.1\n"
     'pose_weight = 4.0\nmodel = "landmarknet"\ncorrection_ridge = 0.05\n',
 }
@@ -260,8 +261,8 @@ def dataset_of(face, **options):
         size=112,
         margin=1.25,
         late_epoch=1,
-        hardness=1.0,
-        late_hardness=0.5,
+        augmentation_strength=1.0,
+        late_augmentation_strength=0.5,
         length=1,
         seed=0,
         **options,
@@ -287,7 +288,7 @@ def test_augmented_landmarks_stay_on_their_pixels():
     assert dark < 30
 
 
-def test_a_mixture_takes_the_place_of_the_usual_shares():
+def test_sampling_weights_take_the_place_of_the_usual_shares():
     dark, bright = (
         samples.TrainingFace(
             np.full((200, 200, 3), value, np.uint8), np.array([[70.0, 70], [130, 130]]), None, None,
@@ -296,8 +297,8 @@ def test_a_mixture_takes_the_place_of_the_usual_shares():
         for value in (0, 255)
     )  # fmt: skip
     for shares, expected in (((0.0, 1.0), {255}), ((1.0, 0.0), {0}), ((0.5, 0.5), {0, 255})):
-        mixture = dict(zip(("300w", "pointing04"), shares, strict=True))
-        dataset = dataset_of(dark, mixture=mixture)
+        sampling_weights = dict(zip(("300w", "pointing04"), shares, strict=True))
+        dataset = dataset_of(dark, sampling_weights=sampling_weights)
         dataset.sets["pointing04"] = [bright]
         rng = np.random.default_rng(0)
         assert {int(dataset._face(rng).image[0, 0, 0]) for _ in range(20)} == expected

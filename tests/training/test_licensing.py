@@ -44,8 +44,8 @@ task = "landmarks"
 model = "landmarknet"
 size = 64
 late_epoch = 1
-hardness = 0.5
-late_hardness = 0.5
+augmentation_strength = 0.5
+late_augmentation_strength = 0.5
 pose_weight = 4.0
 empty_share = 0.3
 """
@@ -165,8 +165,11 @@ def test_a_closed_run_says_so_and_an_open_one_does_not_start_from_it(open_data, 
     ("lines", "message"),
     [
         ("", "^detector: expected weights under .* got asmnet-face: research use only"),
-        ('detector = "yunet"\nmixture.300w = 1.0', "^mixture: expected sets .*, got 300w$"),
-        ('detector = "yunet"\nmixture.wflw = 1.0\nmixture.open = 1', "got wflw$"),
+        (
+            'detector = "yunet"\nsampling_weights.300w = 1.0',
+            "^sampling_weights: expected sets .*, got 300w$",
+        ),
+        ('detector = "yunet"\nsampling_weights.wflw = 1.0\nsampling_weights.open = 1', "got wflw$"),
         (
             'detector = "yunet"\nstart = "asmnet-68"\nstart_config = "a.toml"',
             "^start: expected weights under .* got asmnet-68: research use only",
@@ -196,7 +199,7 @@ def test_a_closed_labeller_is_refused(tmp_path):
 
 
 def test_open_sets_may_be_mixed(tmp_path):
-    lines = 'detector = "yunet"\nmixture.open = 0.6\nmixture.synthetic = 0.4\n'
+    lines = 'detector = "yunet"\nsampling_weights.open = 0.6\nsampling_weights.synthetic = 0.4\n'
     check_config(read_config(write(tmp_path, lines + LANDMARKS)))
 
 

@@ -18,7 +18,7 @@ from asmnet.datasets.augment import photometric
 from asmnet.detector import FaceDetector
 from asmnet.geometry import FloatArray, box_iou, points_box
 from asmnet.image import ImageArray
-from asmnet.training.detection.scenes import (
+from asmnet.training.detection.mosaics import (
     MIRROR,
     PHOTO_SETS,
     SINGLE_SETS,
@@ -38,7 +38,7 @@ HIT_IOU, FALSE_IOU = 0.4, 0.2
 SMALLEST, LARGEST = 6.0, 64.0
 # Scores of the detector below which a hit is doubted, and from which on a false box is sure.
 DOUBTED_SCORE, SURE_SCORE = 0.7, 0.5
-TURNED_SHARE, LARGEST_TURN = 0.3, 100.0
+ROTATED_SHARE, MAX_ROTATION = 0.3, 100.0
 OCCLUDED_SHARE = 0.15
 # Sets whose photos are labelled all over: what is not labelled there is no face.
 COMPLETE_SETS = ("crowds",)
@@ -166,8 +166,8 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
             seen = np.exp(rng.uniform(np.log(SMALLEST), np.log(longest)))
         pixels = max(min(round(region * seen / side), self.size), 8)
         canvas = np.zeros((pixels, pixels, 3), np.uint8)
-        turned = rng.random() < TURNED_SHARE
-        degrees = rng.uniform(-LARGEST_TURN, LARGEST_TURN) if turned else rng.normal(0, 6)
+        turned = rng.random() < ROTATED_SHARE
+        degrees = rng.uniform(-MAX_ROTATION, MAX_ROTATION) if turned else rng.normal(0, 6)
         matrix = similarity(pixels / region, degrees, middle, np.full(2, pixels / 2))
         place(photo.levels, matrix, canvas)
         face, keypoints = np.full(4, np.nan), np.full((5, 2), np.nan)

@@ -17,7 +17,7 @@ from asmnet.image import ImageArray, letterbox, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.training.config import DetectorConfig
 from asmnet.training.detection.loss import Batch, decode, detection_loss, flatten
-from asmnet.training.detection.scenes import PHOTO_SETS, Material, Photo, SceneDataset, pyramid
+from asmnet.training.detection.mosaics import PHOTO_SETS, Material, MosaicDataset, Photo, pyramid
 from asmnet.training.detection.targets import cells
 from asmnet.training.licensing import write_read
 from asmnet.training.loop import average_weights, fit, images_to_input
@@ -49,8 +49,8 @@ def fit_detector(config: DetectorConfig, data: Path, folder: Path, *, resume: bo
     validation = read_crowds(data, "val", open_only=config.open)
     read = [*material.read, *((photo.source, photo.image) for photo in validation)]
     write_read(read, folder, open_only=config.open)
-    dataset = SceneDataset(
-        material, config.scenes, size=config.size, length=schedule.samples, seed=schedule.seed
+    dataset = MosaicDataset(
+        material, config.mosaics, size=config.size, length=schedule.samples, seed=schedule.seed
     )
     if config.mine:
         material.hard = mine_negatives(model.eval(), material)

@@ -36,7 +36,7 @@ def decode(raw: Tensor, centres: Tensor, strides: Tensor) -> tuple[Tensor, Tenso
 
 
 class Batch(NamedTuple):
-    """Stacked scenes' targets: see `Targets`, and the weight (n,) of each scene's background."""
+    """Stacked mosaics' targets: see `Targets`, and the weight (n,) of each mosaic's background."""
 
     background: Tensor
     pairs: Tensor
@@ -49,78 +49,79 @@ class Batch(NamedTuple):
 def detection_loss(
     outputs: tuple[Tensor, ...], batch: Batch, *, size: int, score_floor: float
 ) -> dict[str, Tensor]:
-    """Score, box, key-point and closer-look losses.
+    """Score, box, key-point and zoomed-pass losses.
 
     Score: varifocal loss (Zhang et al. 2021): a face's cells learn floor + (1 - floor) · IoU of
     their box at full weight, background cells 0 at a weight that falls with the square of what
     they say. Box: generalised IoU. Key points: smooth L1 in units of the face. These three are
-    means per cell that takes a face, the last loss is one per place worth a closer look.
+    means per cell that takes a face, the last loss is one per place worth a zoomed pass.
 
     Args:
         outputs: the network's.
         batch: what is there.
-        size: side of the scenes.
+        size: side of the mosaics.
         score_floor: lifts the scores of small faces, whose boxes never overlap as well.
     """
     background, pairs, boxes, keypoints, closer, weight = batch
     raw, closer_raw = flatten(outputs)
     centres, strides = (torch.from_numpy(v).float().to(raw.device) for v in cells(size))
-    scene, slot = torch.nonzero(pairs[..., 0] >= 0, as_tuple=True)
-    cell, face = pairs[scene, slot].long().unbind(1)
-    logits = raw[scene, cell]
+    mosaic, slot = torch.nonzero(pairs[..., 0] >= 0, as_tuple=True)
+    cell, face = pairs[mosaic, slot].long().unbind(1)
+    logits = raw[mosaic, cell]
     found, points = decode(logits, centres[cell], strides[cell])
-    truth = boxes[scene, face]
+    truth = boxes[mosaic, face]
     iou, giou = iou_giou(found, truth)
     taken = chosen(
-        scene,
+        mosaic,
         cell,
         face,
         iou=iou.detach(),
         logits=logits[:, 0].detach(),
-        cells_a_scene=raw.shape[1],
+        cells_a_mosaic=raw.shape[1],
     )
     count = taken.sum().clamp(min=1)
     target = torch.zeros_like(raw[..., 0])
     positive = torch.zeros_like(target, dtype=torch.bool)
-    positive[scene[taken], cell[taken]] = True
-    target[scene[taken], cell[taken]] = score_floor + (1 - score_floor) * iou[taken].detach().clamp(
-        0.2
-    )
+    positive[mosaic[taken], cell[taken]] = True
+    quality = iou[taken].detach().clamp(0.2)
+    target[mosaic[taken], cell[taken]] = score_floor + (1 - score_floor) * quality
     probability = raw[..., 0].detach().sigmoid()
     negative = probability.square() * background * weight[:, None]
     cost = functional.binary_cross_entropy_with_logits(raw[..., 0], target, reduction="none")
     score = (cost * torch.where(positive, 1.0, negative)).sum() / count
     extent = (truth[:, 2:] - truth[:, :2]).mean(dim=1, keepdim=True)
-    wanted = keypoints[scene, face]
+    wanted = keypoints[mosaic, face]
     known = taken[:, None] & wanted.isfinite()
     distance = functional.smooth_l1_loss(
         points / extent, wanted.nan_to_num() / extent, beta=0.05, reduction="none"
     )
-    look = (closer == 1).float()
+    wanted_closer = (closer == 1).float()
     say = closer_raw.detach().sigmoid()
     emphasis = torch.where(closer == 1, 1.0, say.square() * weight[:, None]) * (closer >= 0)
-    look_cost = functional.binary_cross_entropy_with_logits(closer_raw, look, reduction="none")
+    closer_cost = functional.binary_cross_entropy_with_logits(
+        closer_raw, wanted_closer, reduction="none"
+    )
     return {
         "score": score,
         "box": 2 * ((1 - giou) * taken).sum() / count,
         "keypoints": 0.3 * (distance * known).sum() / count,
-        "closer": 0.5 * (look_cost * emphasis).sum() / look.sum().clamp(min=8),
+        "closer": 0.5 * (closer_cost * emphasis).sum() / wanted_closer.sum().clamp(min=8),
     }
 
 
 @torch.no_grad()
 def chosen(
-    scene: Tensor, cell: Tensor, face: Tensor, *, iou: Tensor, logits: Tensor, cells_a_scene: int
+    mosaic: Tensor, cell: Tensor, face: Tensor, *, iou: Tensor, logits: Tensor, cells_a_mosaic: int
 ) -> Tensor:
     """Which pairs (k,) of cell and face go together: for each face the cells that find it best.
 
     A face has as many as the sum of its best ten IoUs, one at least; a cell that several faces
     want takes the one that its box fits best.
     """
-    if not len(scene):
-        return torch.zeros(0, dtype=torch.bool, device=scene.device)
+    if not len(mosaic):
+        return torch.zeros(0, dtype=torch.bool, device=mosaic.device)
     quality = iou.clamp(min=1e-4) * logits.sigmoid().clamp(min=1e-3) ** 0.25
-    group = scene * 4096 + face
+    group = mosaic * 4096 + face
     order = torch.argsort(quality, descending=True)
     order = order[torch.argsort(group[order], stable=True)]
     ordered = group[order]
@@ -135,7 +136,7 @@ def chosen(
     taken = torch.zeros(len(order), dtype=torch.bool, device=order.device)
     taken[order] = rank < wanted
     # One face a cell.
-    place = scene * cells_a_scene + cell
+    place = mosaic * cells_a_mosaic + cell
     best = torch.full((int(place.max()) + 1,), -1.0, device=iou.device)
     best.scatter_reduce_(0, place, torch.where(taken, quality, -1.0), "amax")
     return taken & (quality >= best[place])

@@ -1,4 +1,4 @@
-"""What the detector is to say of a scene: candidate cells of each face, and cells to leave out."""
+"""What the detector is to say of a mosaic: candidate cells of each face, and cells to leave out."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SIZE_RANGES = {8: (0.0, 80.0), 16: (24.0, 200.0), 32: (64.0, np.inf)}
 CENTRE_PART, CENTRE_STRIDES = 0.25, 1.0
 # Smaller faces are neither face nor background.
 MIN_FACE = 5.0
-# Smaller ones are worth a closer look, from the least that can be told from noise.
+# Smaller ones are worth a zoomed pass, from the least that can be told from noise.
 CLOSER_RANGE = (2.5, 22.0)
 MAX_FACES, MAX_PAIRS = 128, 1024
 
 
 class Targets(NamedTuple):
-    """Arrays of fixed shapes, so that scenes stack; A is the number of cells, stride 8 first.
+    """Arrays of fixed shapes, so that mosaics stack; A is the number of cells, stride 8 first.
 
     Attributes:
         background: (A,) 1 where a cell that no face takes is background, 0 where it is left out.
@@ -52,13 +52,13 @@ def cells(size: int) -> tuple[FloatArray, FloatArray]:
 
 
 def targets(boxes: FloatArray, keypoints: FloatArray, ignored: FloatArray, size: int) -> Targets:
-    """The targets of a square scene.
+    """The targets of a square mosaic.
 
     Args:
         boxes: (n, 4) xyxy of the faces.
         keypoints: (n, 5, 2), NaN where not known.
         ignored: (m, 4) xyxy.
-        size: the scene's side in pixels.
+        size: the mosaic's side in pixels.
     """
     count = sum((size // stride) ** 2 for stride in STRIDES)
     background = np.ones(count, np.uint8)

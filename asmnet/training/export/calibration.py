@@ -3,10 +3,10 @@
 A network with the output "spread" says how far off it expects each point to be. Two logistic
 curves, fitted on validation photos, turn that into what users read:
 
-* confidence: the chance that a point lies within :data:`asmnet.evaluation.metrics.RADIUS` of its
-  label, of log spread;
-* presence: the chance that the crop holds a face, of the mean log spread of all points, against
-  backgrounds and crops beside faces, both sides weighted alike.
+* confidence: the probability that a point lies within :data:`asmnet.evaluation.metrics.RADIUS`
+  of its label, of log spread;
+* presence: the probability that the crop holds a face, of the mean log spread of all points,
+  against backgrounds and crops beside faces, both sides weighted alike.
 """
 
 from __future__ import annotations

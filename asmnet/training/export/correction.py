@@ -25,9 +25,9 @@ from asmnet.training.landmarks.validate import outputs_of
 from asmnet.training.nets.blocks import LandmarkModel
 from asmnet.training.nets.landmark_net import LandmarkNet
 
-# Spread of the boxes in which each face is seen, of their sides; and of their turns, in degrees.
+# Spreads of the boxes in which each face is seen, of their sides; of their rotation, degrees.
 BOX_SPREADS = (0.0, 0.04, 0.08)
-TURN = 6.0
+ROTATION_SPREAD = 6.0
 
 # How much the deep map's part is held back, for each crop; its components have a variance of 1.
 DEEP_RIDGE = 2.0
@@ -85,7 +85,7 @@ class _Deep(nn.Module):
 
 
 def corrected(model: LandmarkModel, config: LandmarkConfig, data: Path) -> CorrectedLandmarks:
-    """The network with a correction that is fitted on the training faces with people's labels.
+    """The network with a correction that is fitted on the training faces with manual labels.
 
     Args:
         model: in evaluation mode, on the CPU.
@@ -107,8 +107,8 @@ def corrected(model: LandmarkModel, config: LandmarkConfig, data: Path) -> Corre
         image, box = load_image(face.image), label_box(face.landmarks, scheme)
         for spread in BOX_SPREADS:
             shift = rng.normal(0, spread, 4) * np.tile(box[2:] - box[:2], 2)
-            turn = rng.normal(0, TURN) if spread else 0.0
-            crop = CropTransform.from_bbox(box + shift, size, margin=margin, angle=turn)
+            angle = rng.normal(0, ROTATION_SPREAD) if spread else 0.0
+            crop = CropTransform.from_bbox(box + shift, size, margin=margin, angle=angle)
             crops.append(crop_image(image, crop))
             points.append(crop.apply(face.landmarks) / size)
     if not crops:

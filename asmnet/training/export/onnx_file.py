@@ -265,7 +265,7 @@ TRAINING_DATA = {
     "landmarks": [
         "300W training part (AFW, Helen, LFPW), human labels",
         "300W-LP, IBUG part",
-        "YouTube Faces frames, machine-made points",
+        "YouTube Faces frames, pseudo-labels",
         "Pointing'04, people 01-07, pan and tilt",
         "head rotations of 3DDFA_V2 as pseudo-labels",
         "BSDS500 natural photos as occluders",

@@ -27,8 +27,8 @@ from asmnet.geometry import (
 from asmnet.image import ImageArray, crop_image
 from asmnet.schemes import IBUG_68, LandmarkScheme
 from asmnet.training.landmarks.samples import (
-    EARLY_MIXTURE,
-    LATE_MIXTURE,
+    EARLY_SAMPLING_WEIGHTS,
+    LATE_SAMPLING_WEIGHTS,
     TrainingFace,
 )
 
@@ -49,12 +49,12 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         size: int,
         margin: float,
         late_epoch: int,
-        hardness: float,
-        late_hardness: float,
+        augmentation_strength: float,
+        late_augmentation_strength: float,
         length: int,
         seed: int,
         scheme: LandmarkScheme = IBUG_68,
-        mixture: dict[str, float] | None = None,
+        sampling_weights: dict[str, float] | None = None,
         shear: float = 0.0,
         wide_boxes: float | None = None,
         label_offset: float | None = None,
@@ -68,15 +68,17 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
             textures: photos whose pieces cover parts of the faces.
             size: side of the crops in pixels.
             margin: side of the crops in units of the box's longer side.
-            late_epoch: from here on the shares of the sets are ``LATE_MIXTURE``.
-            hardness: factor of the shares of large turns, box errors and occlusions.
-            late_hardness: the same from ``late_epoch`` on.
+            late_epoch: from here on the shares of the sets are ``LATE_SAMPLING_WEIGHTS``.
+            augmentation_strength: factor of the shares of large in-plane rotations, box errors
+                and occlusions.
+            late_augmentation_strength: the same from ``late_epoch`` on.
             length: samples in an epoch.
             seed: of every random choice.
             scheme: of the points.
-            mixture: share of each set in the samples, all the time.
+            sampling_weights: share of each set in the samples, all the time.
             shear: rows are pushed sideways by up to this many pixels a row.
-            wide_boxes: share of boxes that are far off, 0.2 times the hardness unless given.
+            wide_boxes: share of boxes that are far off, 0.2 times the augmentation strength
+                unless given.
             label_offset: all labels, and those of mirrored photos too, are moved to lie so far to
                 the right of symmetric ones, in outer-eye distances; see ``LABEL_OFFSETS``.
             empty_share: of the samples hold no face.
@@ -84,8 +86,10 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         """
         self.sets, self.textures, self.size, self.margin = sets, textures, size, margin
         self.length, self.seed, self.epoch, self.scheme = length, seed, 0, scheme
-        self.late_epoch, self.hardness, self.late_hardness = late_epoch, hardness, late_hardness
-        self.mixture = mixture
+        self.late_epoch = late_epoch
+        self.augmentation_strength = augmentation_strength
+        self.late_augmentation_strength = late_augmentation_strength
+        self.sampling_weights = sampling_weights
         self.shear, self.empty_share, self.backgrounds = shear, empty_share, backgrounds
         self.wide_boxes, self.label_offset = wide_boxes, label_offset
 
@@ -114,10 +118,11 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         return (torch.from_numpy(image), *(torch.from_numpy(a.astype(np.float32)) for a in arrays))
 
     def _face(self, rng: np.random.Generator) -> TrainingFace:
-        mixture = self.mixture
-        if mixture is None:
-            mixture = EARLY_MIXTURE if self.epoch < self.late_epoch else LATE_MIXTURE
-        shares = np.array([mixture[name] for name in self.sets])
+        weights = self.sampling_weights
+        if weights is None:
+            early = self.epoch < self.late_epoch
+            weights = EARLY_SAMPLING_WEIGHTS if early else LATE_SAMPLING_WEIGHTS
+        shares = np.array([weights[name] for name in self.sets])
         faces = list(self.sets.values())[rng.choice(len(shares), p=shares / shares.sum())]
         return faces[rng.integers(len(faces))]
 
@@ -136,16 +141,17 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         self, face: TrainingFace, rng: np.random.Generator
     ) -> tuple[ImageArray, FloatArray | None, FloatArray | None, FloatArray]:
         """One augmented crop with landmarks in crop pixels and the rotation seen in the crop."""
-        hardness = self.hardness if self.epoch < self.late_epoch else self.late_hardness
-        transform, turn = self._random_crop(face, hardness, rng)
+        early = self.epoch < self.late_epoch
+        strength = self.augmentation_strength if early else self.late_augmentation_strength
+        transform, angle = self._random_crop(face, strength, rng)
         if self.shear:
             transform = sheared(transform, rng, most=self.shear)
         image = crop_image(face.image, transform)
-        if rng.random() < 0.25 * hardness and self.textures:
+        if rng.random() < 0.25 * strength and self.textures:
             box = points_box(transform.apply(face.outline))
             occlude(image, box, self.textures[rng.integers(len(self.textures))], rng)
         image = photometric(image, rng)
-        rotation: FloatArray = roll_matrix(turn) @ face.rotation
+        rotation: FloatArray = roll_matrix(angle) @ face.rotation
         mirrored = rng.random() < 0.5
         if mirrored:
             image = np.ascontiguousarray(image[:, ::-1])
@@ -159,34 +165,35 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         return image, points[0], points[1], rotation
 
     def _random_crop(
-        self, face: TrainingFace, hardness: float, rng: np.random.Generator
+        self, face: TrainingFace, strength: float, rng: np.random.Generator
     ) -> tuple[CropTransform, float]:
-        """The crop that inference would make of the photo turned by a random angle, with errors.
+        """The crop that inference would make of the photo rotated by a random angle, with errors.
 
-        Returns the transform from the photo to the crop and the face's clockwise turn between them.
+        Returns the transform from the photo to the crop, and the degrees by which the face is
+        rotated clockwise between them.
         """
-        photo_turn = rng.uniform(-60, 60) if rng.random() < 0.2 * hardness else rng.normal(0, 12)
-        turn = np.asarray(cv2.getRotationMatrix2D((0, 0), -photo_turn, 1.0), dtype=np.float64)
-        turned = CropTransform(turn, self.size)
-        box = points_box(turned.apply(face.outline))
+        photo_angle = rng.uniform(-60, 60) if rng.random() < 0.2 * strength else rng.normal(0, 12)
+        matrix = np.asarray(cv2.getRotationMatrix2D((0, 0), -photo_angle, 1.0), dtype=np.float64)
+        rotated = CropTransform(matrix, self.size)
+        box = points_box(rotated.apply(face.outline))
         extent = box[2:] - box[:2]
         draw = rng.random()
         if draw < 0.6:  # the detector's own error on this photo
             box = box + face.offset * np.tile(extent, 2)
         elif draw < 0.75:  # boxes with the forehead, as many other detectors draw them
             box = box - np.array([0, rng.uniform(0.15, 0.4) * extent[1], 0, 0])
-        wide = 0.2 * hardness if self.wide_boxes is None else self.wide_boxes
+        wide = 0.2 * strength if self.wide_boxes is None else self.wide_boxes
         spread = (0.12, 0.15) if rng.random() < wide else (0.03, 0.06)
         centre = (box[:2] + box[2:]) / 2 + rng.normal(0, spread[0], size=2) * extent
         half = (box[2:] - box[:2]) / 2 * np.exp(rng.normal(0, spread[1], size=2))
         box = np.concatenate([centre - half, centre + half])
         # With key points the crop is turned upright, up to their error; without, it is not.
-        upright = photo_turn + face.tilt + rng.normal(0, 4) if rng.random() < 0.6 else 0.0
-        if upright == 0.0 and abs(photo_turn) > 40:
-            upright = photo_turn + rng.normal(0, 10)
+        upright = photo_angle + face.tilt + rng.normal(0, 4) if rng.random() < 0.6 else 0.0
+        if upright == 0.0 and abs(photo_angle) > 40:
+            upright = photo_angle + rng.normal(0, 10)
         crop = CropTransform.from_bbox(box, self.size, margin=self.margin, angle=upright)
-        full = np.vstack([turned.matrix, [0, 0, 1]])
-        return CropTransform(crop.matrix @ full, self.size), photo_turn - upright
+        full = np.vstack([rotated.matrix, [0, 0, 1]])
+        return CropTransform(crop.matrix @ full, self.size), photo_angle - upright
 
     def _in_crop(
         self, points: FloatArray, source: str, transform: CropTransform, *, mirrored: bool

@@ -45,10 +45,10 @@ def fit_landmarks(config: LandmarkConfig, data: Path, folder: Path, *, resume: b
         detector = FaceDetector(config.detector)
     teacher = None if config.teacher_labels is None else Path(config.teacher_labels)
     parts: tuple[Split, Split] = ("train", "val")
-    rendered = config.mixture is not None and SYNTHETIC in config.mixture
+    rendered = config.sampling_weights is not None and SYNTHETIC in config.sampling_weights
 
     def faces_of(part: Split) -> list[LabelledFace]:
-        # A teacher's labels validate only where people's may not.
+        # A teacher's labels validate only where manual ones may not.
         labels = teacher if part == "train" or config.open else None
         options = {"rendered": rendered, "open_only": config.open}
         return labelled_faces(data, part, scheme=scheme, teacher_labels=labels, **options)
@@ -66,9 +66,9 @@ def fit_landmarks(config: LandmarkConfig, data: Path, folder: Path, *, resume: b
     shapes = fit_shape_model(human, config.kept_variance, aligned=config.aligned_shapes)
     shapes.save(folder / "shapes.npz")
     sets = load_faces(labelled, data, "train", detector, shapes, open_only=config.open)
-    mixture = config.mixture
-    if mixture is not None:
-        sets = {name: faces for name, faces in sets.items() if name in mixture}
+    weights = config.sampling_weights
+    if weights is not None:
+        sets = {name: faces for name, faces in sets.items() if name in weights}
     validation = load_faces(validation_faces, data, "val", detector, shapes, open_only=config.open)
     photos = [(load_image(path), boxes) for path, boxes in backgrounds]
     main = main_sets(validation, open_only=config.open)
@@ -100,12 +100,12 @@ def fit_landmarks(config: LandmarkConfig, data: Path, folder: Path, *, resume: b
         size=size,
         margin=margin,
         late_epoch=config.late_epoch,
-        hardness=config.hardness,
-        late_hardness=config.late_hardness,
+        augmentation_strength=config.augmentation_strength,
+        late_augmentation_strength=config.late_augmentation_strength,
         length=schedule.samples,
         seed=schedule.seed,
         scheme=scheme,
-        mixture=mixture,
+        sampling_weights=weights,
         shear=config.shear,
         wide_boxes=config.wide_boxes,
         label_offset=config.label_offset,

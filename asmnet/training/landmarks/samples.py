@@ -35,12 +35,12 @@ from asmnet.training.landmarks.asm import (
 
 # Share of each set in the samples: first, and for the last epochs, when the human labels of 300W
 # or WFLW matter more than variety. Helen's photos without labels come with a teacher's.
-EARLY_MIXTURE = {
+EARLY_SAMPLING_WEIGHTS = {
     "300w": 0.5, "wflw": 0.5, "300w_lp_ibug": 0.17, "youtube_faces": 0.18, "pointing04": 0.15,
     "helen_unlabelled": 0.25, "synthetic": 0.5, "open": 0.4, "crowds": 0.1,
 }  # fmt: skip
 
-LATE_MIXTURE = {
+LATE_SAMPLING_WEIGHTS = {
     "300w": 0.72, "wflw": 0.72, "300w_lp_ibug": 0.1, "youtube_faces": 0.06, "pointing04": 0.12,
     "helen_unlabelled": 0.2, "synthetic": 0.3, "open": 0.6, "crowds": 0.1,
 }  # fmt: skip
@@ -63,7 +63,7 @@ class TrainingFace:
         smoothed: (N, 2) the landmarks as the Active Shape Model sees them, or None.
         rotation: (3, 3) head rotation.
         offset: (4,) detector box minus label box, in units of the label box's sides.
-        tilt: in-plane turn in degrees, from the key points.
+        tilt: in-plane rotation in degrees, from the key points.
         source: the set, "300w" for example.
     """
 
@@ -87,7 +87,7 @@ def load_faces(
     open_only: bool = False,
 ) -> dict[str, list[TrainingFace]]:
     """The training faces of every set: labelled ones, and, unless open, Pointing'04's of a part."""
-    sets: dict[str, list[TrainingFace]] = {name: [] for name in EARLY_MIXTURE}
+    sets: dict[str, list[TrainingFace]] = {name: [] for name in EARLY_SAMPLING_WEIGHTS}
     for face in labelled:
         sets[face.source].append(_labelled_face(face, model, detector))
     poses = ([], []) if open_only else pointing_rotations(data, split)
@@ -101,7 +101,7 @@ def load_faces(
 def faces_to_fit(config: LandmarkConfig, data: Path, split: Split) -> list[LabelledFace]:
     """The faces that a trained network's last constants are fitted or checked on.
 
-    People's labels; of an open config what it may read, real photos rather than rendered ones.
+    Manual labels; of an open config what it may read, real photos rather than rendered ones.
     """
     teacher = None if config.teacher_labels is None else Path(config.teacher_labels)
     return main_faces(data, split, config.layout, teacher_labels=teacher, open_only=config.open)

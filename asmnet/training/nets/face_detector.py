@@ -56,7 +56,7 @@ class FaceDetectorNet(nn.Module):
     - for each of ``STRIDES`` (n, 15, H / stride, W / stride): the score's logit, the box and five
       key points, decoded by ``asmnet.facemaps.decode``;
     - (n, 1, H / 8, W / 8): the logit that a face lies here that is too small to be told for sure
-      at this resolution. It says where a closer look pays.
+      at this resolution. It says where a zoomed pass pays.
     """
 
     def __init__(self, channels: Channels = NARROW) -> None:

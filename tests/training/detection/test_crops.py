@@ -8,13 +8,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from made_scenes import BOX, brightest, dotted_photo  # noqa: E402
+from made_mosaics import BOX, brightest, dotted_photo  # noqa: E402
 
 from asmnet.datasets.detection import DetectionPhoto  # noqa: E402
 from asmnet.geometry import box_iou  # noqa: E402
 from asmnet.training.detection import crops  # noqa: E402
 from asmnet.training.detection.crops import CropDataset, Place, Places, find_places  # noqa: E402
-from asmnet.training.detection.scenes import Material, Photo, pyramid  # noqa: E402
+from asmnet.training.detection.mosaics import Material, Photo, pyramid  # noqa: E402
 from asmnet.types import Detection  # noqa: E402
 
 

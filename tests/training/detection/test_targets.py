@@ -15,7 +15,7 @@ def points_of(boxes):
     return np.repeat((boxes[:, None, :2] + boxes[:, None, 2:]) / 2, 5, axis=1)
 
 
-def test_a_small_face_may_go_to_the_cells_at_its_centre_and_is_worth_a_closer_look():
+def test_a_small_face_may_go_to_the_cells_at_its_centre_and_is_worth_a_zoomed_pass():
     boxes = np.array([[100.0, 60, 112, 74]])
     found = targets(boxes, points_of(boxes), NOTHING, 320)
     pairs = found.pairs[found.pairs[:, 0] >= 0]
@@ -27,7 +27,7 @@ def test_a_small_face_may_go_to_the_cells_at_its_centre_and_is_worth_a_closer_lo
     assert found.background.all()
 
 
-def test_a_large_face_goes_to_coarse_cells_and_needs_no_closer_look():
+def test_a_large_face_goes_to_coarse_cells_and_needs_no_zoomed_pass():
     boxes = np.array([[20.0, 20, 280, 300]])
     found = targets(boxes, points_of(boxes), NOTHING, 320)
     _, strides = cells(320)
@@ -44,7 +44,7 @@ def test_ignored_places_are_neither_face_nor_background():
     assert (found.pairs == -1).all()
 
 
-def test_a_face_too_small_for_a_box_is_still_worth_a_closer_look():
+def test_a_face_too_small_for_a_box_is_still_worth_a_zoomed_pass():
     boxes = np.array([[50.0, 50, 54, 54]])
     found = targets(boxes, points_of(boxes), NOTHING, 320)
     assert (found.pairs == -1).all()
@@ -66,10 +66,10 @@ def test_the_two_decoders_agree():
 
 
 def test_the_best_cells_take_a_face_and_a_cell_takes_one():
-    scene, face = torch.zeros(5, dtype=torch.long), torch.tensor([0, 0, 0, 1, 1])
+    mosaic, face = torch.zeros(5, dtype=torch.long), torch.tensor([0, 0, 0, 1, 1])
     cell = torch.tensor([3, 4, 5, 5, 9])
     iou = torch.tensor([0.9, 0.2, 0.95, 0.5, 0.1])
-    taken = chosen(scene, cell, face, iou=iou, logits=torch.zeros(5), cells_a_scene=100)
+    taken = chosen(mosaic, cell, face, iou=iou, logits=torch.zeros(5), cells_a_mosaic=100)
     # Face 0 has two cells (0.9 + 0.2 + 0.95 is 2); face 1 wants cell 5 too, which fits it worse.
     assert taken.tolist() == [True, False, True, False, False]
 
@@ -96,7 +96,7 @@ def test_a_network_learns_one_face():
     assert found[best].detach().numpy() == pytest.approx(boxes[0], abs=3)
 
 
-def test_a_scene_without_faces_has_a_finite_loss():
+def test_a_mosaic_without_faces_has_a_finite_loss():
     empty = targets(NOTHING, np.zeros((0, 5, 2)), NOTHING, 64)
     batch = [torch.from_numpy(np.asarray(v)[None]) for v in empty]
     outputs = FaceDetectorNet()(torch.rand(1, 3, 64, 64))

@@ -232,8 +232,8 @@ class Plain:
 
 def dataset(face, **options):
     return crops.CropDataset(
-        {"300w": [face]}, [face.image], size=112, margin=1.25, late_epoch=1, hardness=1.0,
-        late_hardness=1.0, length=40, seed=0, **options,
+        {"300w": [face]}, [face.image], size=112, margin=1.25, late_epoch=1,
+        augmentation_strength=1.0, late_augmentation_strength=1.0, length=40, seed=0, **options,
     )  # fmt: skip
 
 

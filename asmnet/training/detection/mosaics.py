@@ -36,11 +36,11 @@ from asmnet.datasets.splits import read_backgrounds
 from asmnet.geometry import FloatArray, box_iou, points_box
 from asmnet.image import ImageArray, load_image, warp
 from asmnet.landmarker import FaceLandmarker
-from asmnet.training.config import SceneOptions
+from asmnet.training.config import MosaicOptions
 from asmnet.training.detection.targets import Targets, targets
 
 MIRROR = np.array([1, 0, 2, 4, 3])  # key points after a mirror
-# A face of which less is inside of the scene is neither face nor background, or is not there.
+# A face of which less is inside of the mosaic is neither face nor background, or is not there.
 USABLE_PART, VISIBLE_PART = 0.6, 0.05
 
 # How often a set is drawn: as a whole photo; as one of the photos of single faces; as a head that
@@ -76,7 +76,7 @@ HEAD_SETS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class Mosaic:
     """A training picture: image (S, S, 3) and what is in it.
 
     Attributes:
@@ -93,7 +93,7 @@ class Scene:
     ignored: FloatArray
     doubt: bool
 
-    def mirrored(self) -> Scene:
+    def mirrored(self) -> Mosaic:
         """Left and right exchanged."""
         width = self.image.shape[1]
 
@@ -105,7 +105,7 @@ class Scene:
         keypoints = self.keypoints[:, MIRROR].copy()
         keypoints[:, :, 0] = width - keypoints[:, :, 0]
         image = np.ascontiguousarray(self.image[:, ::-1])
-        return Scene(image, mirror(self.boxes), keypoints, mirror(self.ignored), self.doubt)
+        return Mosaic(image, mirror(self.boxes), keypoints, mirror(self.ignored), self.doubt)
 
 
 @dataclass(eq=False)
@@ -162,7 +162,7 @@ def place(levels: Sequence[ImageArray], matrix: FloatArray, canvas: ImageArray) 
 
 
 class _Labels:
-    """Collects what is in a scene while it is drawn."""
+    """Collects what is in a mosaic while it is drawn."""
 
     def __init__(self) -> None:
         self.boxes: list[FloatArray] = []
@@ -193,8 +193,8 @@ class _Labels:
         others = np.array(self.boxes + self.ignored).reshape(-1, 4)
         return not (box_iou(box[None], others) > 0).any()
 
-    def scene(self, image: ImageArray, *, doubt: bool) -> Scene:
-        return Scene(
+    def mosaic(self, image: ImageArray, *, doubt: bool) -> Mosaic:
+        return Mosaic(
             image,
             np.array(self.boxes).reshape(-1, 4),
             np.array(self.keypoints).reshape(-1, 5, 2),
@@ -217,7 +217,7 @@ def visible_part(box: FloatArray, region: FloatArray) -> float:
 
 @dataclass(eq=False)
 class Material:
-    """What scenes are made of.
+    """What mosaics are made of.
 
     Attributes:
         photos: with faces, by set.
@@ -279,11 +279,11 @@ class Material:
         return photos[rng.integers(len(photos))]
 
 
-class SceneDataset(Dataset[tuple[Tensor, ...]]):
-    """Endless random scenes; item ``i`` of an epoch depends on seed, epoch and ``i`` only."""
+class MosaicDataset(Dataset[tuple[Tensor, ...]]):
+    """Endless random mosaics; item ``i`` of an epoch depends on seed, epoch and ``i`` only."""
 
     def __init__(
-        self, material: Material, options: SceneOptions, *, size: int, length: int, seed: int
+        self, material: Material, options: MosaicOptions, *, size: int, length: int, seed: int
     ) -> None:
         self.material, self.options, self.size = material, options, size
         self.length, self.seed, self.epoch = length, seed, 0
@@ -292,13 +292,13 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
-        scene = self.scene(np.random.default_rng([self.seed, self.epoch, index]))
-        found: Targets = targets(scene.boxes, scene.keypoints, scene.ignored, self.size)
-        weight = np.float32(0.8 if scene.doubt else 1.0 + (len(scene.boxes) == 0))
-        return tuple(torch.from_numpy(np.asarray(a)) for a in (scene.image, *found, weight))
+        mosaic = self.mosaic(np.random.default_rng([self.seed, self.epoch, index]))
+        found: Targets = targets(mosaic.boxes, mosaic.keypoints, mosaic.ignored, self.size)
+        weight = np.float32(0.8 if mosaic.doubt else 1.0 + (len(mosaic.boxes) == 0))
+        return tuple(torch.from_numpy(np.asarray(a)) for a in (mosaic.image, *found, weight))
 
-    def scene(self, rng: np.random.Generator) -> Scene:
-        """One scene."""
+    def mosaic(self, rng: np.random.Generator) -> Mosaic:
+        """One mosaic."""
         options, size = self.options, self.size
         canvas = self._backdrop(rng)
         labels = _Labels()
@@ -322,12 +322,12 @@ class SceneDataset(Dataset[tuple[Tensor, ...]]):
                 for _ in range(int(rng.integers(3, 16))):
                     self._head(canvas, labels, rng)
         image = photometric(canvas, rng)
-        scene = labels.scene(image, doubt=doubt)
-        return scene.mirrored() if rng.random() < 0.5 else scene
+        mosaic = labels.mosaic(image, doubt=doubt)
+        return mosaic.mirrored() if rng.random() < 0.5 else mosaic
 
     def _degrees(self, rng: np.random.Generator) -> float:
-        most = self.options.largest_turn
-        turned = rng.random() < self.options.turned_share
+        most = self.options.max_rotation
+        turned = rng.random() < self.options.rotated_share
         return float(rng.uniform(-most, most) if turned else rng.normal(0, 8))
 
     def _backdrop(self, rng: np.random.Generator) -> ImageArray:
