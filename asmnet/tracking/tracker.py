@@ -16,6 +16,7 @@ from asmnet.geometry import FloatArray, box_iou, match_greedily, points_box
 from asmnet.image import ChannelOrder, ImageArray, ImageSource, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.session import RuntimeOptions, Weights, check_runtime
+from asmnet.tracking.camera import CameraMotion
 from asmnet.tracking.one_euro import PointsFilter, RotationFilter, Smoothing, smoothing_factor
 from asmnet.tracking.search import FaceSearch
 from asmnet.tracking.shots import Shots
@@ -47,6 +48,9 @@ COLLAPSED_IOU = 0.5
 GATE, GATE_PER_SECOND, MAX_GATE = 1.0, 1.0, 2.5
 # Pixels more: a trembling hand moves small faces by more than their size.
 SHAKE = 24.0
+# Pixels: the camera's motion is measured while there are smaller faces; it hardly moves larger ones
+# by a part of their size.
+STEADY_SIDE = 96.0
 MAX_SIZE_RATIO = 2.0
 # Hz, of the velocity's low-pass filter; seconds, after which a lost face is thought to have slowed.
 VELOCITY_CUTOFF, SLOWING = 3.0, 0.5
@@ -135,6 +139,7 @@ class FaceTracker:
         self._followed: list[_Track] = []
         self._lost: list[_Track] = []
         self._search = FaceSearch(self._detector)
+        self._camera = CameraMotion()
         self._unconfirmed: set[_Track] = set()
 
     def update(
@@ -162,6 +167,7 @@ class FaceTracker:
         )  # fmt: skip
         step, self._time = max(timestamp - self._time, MIN_STEP), timestamp
         shot = self._shots.number(pixels)
+        self._carry(pixels)
         if shot != self._shot:
             self._shot, self._until_detection = shot, 0
             self._search.restart()
@@ -178,10 +184,20 @@ class FaceTracker:
         self._followed.sort(key=lambda track: track.id)
         return [track.face for track in self._followed]
 
+    def _carry(self, pixels: ImageArray) -> None:
+        """Takes the places where faces are expected along with the camera's motion."""
+        tracks = self._followed + self._lost
+        if not any(_size(track.face) < STEADY_SIDE for track in tracks):
+            self._camera.restart()
+            return
+        moved = self._camera.shift(pixels)
+        for track in tracks:
+            track.carried += moved
+
     def _follow(self, pixels: ImageArray, step: float) -> None:
         """Places the points of the followed faces anew; those that are not there are lost."""
         tracks = self._followed
-        shifts = [track.shift(step) for track in tracks]
+        shifts = [track.carried + track.shift(step) for track in tracks]
         expected = [
             track.face.bbox + np.tile(s, 2) for track, s in zip(tracks, shifts, strict=True)
         ]
@@ -289,7 +305,8 @@ class _Track:
         score: of the detection that found or confirmed it last.
         shot: where it was seen last.
         seen: when, in seconds.
-        velocity: (2,) of its centre, pixels a second.
+        velocity: (2,) of its centre beside the camera's motion, pixels a second.
+        carried: (2,) pixels by which the camera's motion has moved it since it was seen last.
         iou: of the box of its points with where they were expected, the track IoU.
     """
 
@@ -304,15 +321,15 @@ class _Track:
             self._points = PointsFilter(self._smoothing, face.scheme)
             self._rotation = RotationFilter(self._smoothing)
         self.score, self.shot, self.seen = face.score, shot, time
-        self.velocity, self.iou = np.zeros(2), 1.0
+        self.velocity, self.carried, self.iou = np.zeros(2), np.zeros(2), 1.0
         self.face = self._smoothed(face, 1.0, by_points=_is_present(face, NEW_PRESENCE))
 
     def move(self, face: Face, step: float, time: float, *, by_points: bool) -> None:
         """Takes the face of the next frame, ``step`` seconds later."""
         face = self._smoothed(face, step, by_points=by_points)
-        velocity = (_centre(face) - _centre(self.face)) / step
+        velocity = (_centre(face) - _centre(self.face) - self.carried) / step
         self.velocity += smoothing_factor(VELOCITY_CUTOFF, step) * (velocity - self.velocity)
-        self.face, self.seen = face, time
+        self.face, self.seen, self.carried = face, time, np.zeros(2)
 
     def _smoothed(self, face: Face, step: float, *, by_points: bool) -> Face:
         """The face with its number; its box is that of the smoothed points, or as it is."""
@@ -341,7 +358,7 @@ class _Track:
     def affinity(self, face: Face, time: float) -> float:
         """1 where the lost face is expected, 0 beyond the gating distance or at another size."""
         away = time - self.seen
-        expected = _centre(self.face) + self.shift(away)
+        expected = _centre(self.face) + self.carried + self.shift(away)
         size, other = _size(self.face), _size(face)
         if max(size, other) > MAX_SIZE_RATIO * min(size, other):
             return 0.0
