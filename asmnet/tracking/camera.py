@@ -46,4 +46,4 @@ class CameraMotion:
         moved, peak = cv2.phaseCorrelate(last, small, self._window)
         if peak < LEAST_PEAK:
             return np.zeros(2)
-        return np.array(moved) * np.array([width / size[0], height / size[1]])
+        return np.asarray(np.array(moved) * [width / size[0], height / size[1]])
