@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -34,6 +34,7 @@ from asmnet.synthetic.setting import random_setting
 SETTINGS, LABELS, SHEET = "settings.json", "labels.npz", "sheet.jpg"
 VERSION = 2  # of the generator: another one draws other faces of the same seed
 SHEET_PICTURES = 24
+PICTURES_A_PROCESS = 500
 # Arrays of labels.npz by their keys.
 ARRAYS = (
     "points68", "points68_true", "points98", "points98_true", "visible68", "visible98",
@@ -93,24 +94,15 @@ def synthesize(
     missing = [n for n in range(1, count + 1) if not _label_path(out, n).exists()]
     tasks = [Task(data, out, number, settings) for number in missing]
     failed = []
-    # Blender keeps some memory of every scene, so a process is replaced now and then.
-    with ProcessPoolExecutor(
-        processes, get_context("spawn"), initializer=_start_worker, max_tasks_per_child=500
-    ) as pool:
-        futures = [pool.submit(_try, task) for task in tasks]
-        try:
-            for future in tqdm(as_completed(futures), "pictures", len(tasks)):
-                number, error = future.result()
+    with tqdm(desc="pictures", total=len(tasks)) as bar:
+        # Blender keeps some memory of every scene, so processes are replaced now and then. All at
+        # once: Python 3.11's own `max_tasks_per_child` waits for ever when the last one has ended.
+        for start in range(0, len(tasks), processes * PICTURES_A_PROCESS):
+            for number, error in _made(tasks[start:][: processes * PICTURES_A_PROCESS], processes):
+                bar.update()
                 if error is not None:
                     failed.append(number)
                     tqdm.write(f"{out}: picture {number}: {error}", file=sys.stderr)
-        except BrokenProcessPool as error:
-            raise InvalidInputError(
-                f"{out}: a process was ended from outside, for its memory perhaps; go on with "
-                "--resume"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
     done = [n for n in range(1, count + 1) if _label_path(out, n).exists()]
     if done:
         write_labels(out, done)
@@ -119,6 +111,26 @@ def synthesize(
             f"{out}: expected {count} pictures, got {len(done)}; --resume tries the others again"
         )
     return len(done)
+
+
+def _made(tasks: Sequence[Task], processes: int) -> Iterator[tuple[int, str | None]]:
+    """Makes the pictures of tasks in new processes; number and error, if any, as they are done.
+
+    Raises:
+        InvalidInputError: a process was ended from outside.
+    """
+    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_start_worker) as pool:
+        futures = [pool.submit(_try, task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise InvalidInputError(
+                f"{tasks[0].out}: a process was ended from outside, for its memory perhaps; go on "
+                "with --resume"
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def check_blender() -> None:

@@ -139,6 +139,15 @@ def test_another_blender_is_refused(data, monkeypatch, version, capsys):
     assert not (data / "out").exists()
 
 
+def test_pictures_are_tried_on_when_processes_are_replaced(data, monkeypatch, capsys):
+    """Each of the empty assets fails, and none is waited for."""
+    monkeypatch.setattr(render, "PICTURES_A_PROCESS", 1)
+    with pytest.raises(InvalidInputError, match="expected 5 pictures, got 0"):
+        synthesize(data, data / "out", 5, Settings(1), processes=2, resume=False)
+    told = capsys.readouterr().err
+    assert [f"picture {number}: " in told for number in range(1, 6)] == [True] * 5
+
+
 def test_rendering_needs_no_torch_and_blender_only_in_the_end():
     modules = "asmnet.training.cli, asmnet.synthetic.render, asmnet.synthetic.scene"
     code = f"import {modules}, sys; print({{'torch', 'bpy'}} & set(sys.modules))"
