@@ -41,7 +41,7 @@ MOST_SPREAD = 2.5
 MOST_OFF = 0.25
 # Corners of the eyes, tip of the nose and corners of the mouth in the mesh.
 _EYES, _NOSE, _MOUTH = ((33, 133), (362, 263)), 4, (61, 291)
-COMPONENTS, RIDGE = 40, 0.1
+COMPONENTS, RIDGE = 60, 0.03
 _VIEWER = np.array([1.0, -1.0, -1.0])  # the mesh's axes -> x right, y up, z to the viewer
 
 

@@ -19,7 +19,7 @@ from asmnet.weights import manifest
 
 LABELS = "labels-"
 # Labels of open photos come from MediaPipe's mesh, by a map that is learnt on so many renders.
-MESH, RENDERS = "labels-mesh.npz", 4000
+MESH, RENDERS = "labels-mesh.npz", 2494
 
 
 @dataclass(frozen=True)
