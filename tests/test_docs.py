@@ -131,6 +131,29 @@ def test_a_figure_is_bound_to_its_weight_and_key(tables):
         tables.filled(text.format("asmnet-68", "asmnet-69"))
 
 
+def test_a_table_of_results_is_that_of_its_file(tables, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    page = "<!-- results: times{} -->\n\nold\n\n<!-- end -->"
+    assert tables.filled(page.format(" calls")) == page.format(" calls")  # not measured yet
+    rows = [{"call": "a", "ms": 1.234, "runs": 5}, {"call": "b", "ms": 2.0}]
+    (tmp_path / "times.json").write_text(json.dumps({"calls": rows}))
+    assert "| a | 1.23 | 5 |\n| b | 2.00 | – |" in tables.filled(page.format(" calls"))
+    (tmp_path / "times.json").write_text(json.dumps({"ours": {"found": 9.0}, "theirs": {}}))
+    assert "| | ours | theirs |\n|---|---|---|\n| found | 9.00 |  |" in tables.filled(
+        page.format("")
+    )
+    with pytest.raises(KeyError):
+        tables.filled(page.format(" networks"))
+
+
+def test_each_file_of_results_is_on_a_page(tables):
+    texts = [path.read_text(encoding="utf-8") for path in tables.PAGES]
+    named = {mark[2] for text in texts for mark in tables.MEASURED.finditer(text)}
+    files = {path.stem for path in tables.RESULTS.iterdir()}
+    assert files
+    assert files <= named
+
+
 def records_of(tables):
     return {record["name"]: record for record in json.loads(tables.MANIFEST.read_text())["weights"]}
 

@@ -35,6 +35,17 @@ def markdown(tables: Mapping[str, Mapping[str, float]]) -> str:
     return "\n".join(lines)
 
 
+def markdown_rows(rows: Sequence[Mapping[str, float | str]]) -> str:
+    """A table with the columns of its fullest row; floats have two decimals."""
+    names = max((list(row) for row in rows), key=len)
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    for row in rows:
+        values = (row.get(name, "–") for name in names)
+        cells = [f"{value:.2f}" if isinstance(value, float) else f"{value}" for value in values]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def write_tables(folder: Path, tables: Mapping[str, Mapping[str, float]]) -> None:
     """Writes the `TABLES`, ``figures.json`` and ``table.md``, into a folder, which is made."""
     folder.mkdir(parents=True, exist_ok=True)
