@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import pydoc
 import re
 import shlex
 import subprocess
@@ -189,6 +190,12 @@ def test_every_public_name_is_in_the_reference():
     documented = set(re.findall(r"^::: asmnet\.(?:\w+\.)?(\w+)$", reference, re.MULTILINE))
     # The two layouts are drawn on the page of conventions.
     assert set(asmnet.__all__) - documented == {"IBUG_68", "WFLW_98", "__version__"}
+
+
+def test_what_the_reference_shows_is_there():
+    for page in PAGES:
+        for name in re.findall(r"^::: ([\w.]+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+            assert pydoc.locate(name) is not None, f"{page}: {name}"
 
 
 @pytest.mark.parametrize(
