@@ -46,7 +46,7 @@ def calls(yunet: Path | None) -> dict[str, Callable[[], object]]:
     (face,) = detector.detect(image)
     candidates: dict[str, Callable[[], object]] = {
         "FaceAnalyzer.detect, 512 x 512, one face": lambda: analyzer.detect(image),
-        "FaceDetector.detect, 320": lambda: detector.detect(image),
+        "FaceDetector.detect": lambda: detector.detect(image),
         "FaceLandmarker.predict, one face": lambda: landmarker.predict(image, [face.bbox]),
         "the same with asmnet-98": lambda: points98.predict(image, [face.bbox]),
         "the same with asmnet-68-lite": lambda: lite.predict(image, [face.bbox]),
