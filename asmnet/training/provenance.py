@@ -164,12 +164,14 @@ def parents(config: Config) -> list[dict[str, str | None]]:
     A hash is None where there is no such file; reading it will say so.
     """
     found = []
-    for role in ("start", "detector", "teacher_labels"):
+    for role in ("start", "detector", "labeller", "teacher_labels"):
         name = getattr(config, role, None)  # not every task has all of them
         if name is None:
             continue
         path = Path(name)
-        if role == "detector" or (getattr(config, "start_config", None) and role == "start"):
+        if role in ("detector", "labeller") or (
+            getattr(config, "start_config", None) and role == "start"
+        ):
             digest = _weights(name)
         else:
             digest = _file(path / "checkpoint.pt" if role == "start" else path)

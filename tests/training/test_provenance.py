@@ -75,6 +75,9 @@ def test_what_a_run_starts_from_is_named_with_its_hash(tmp_path, monkeypatch):
     Path(config.teacher_labels).write_bytes(b"labels")
     assert provenance.parents(config)[2]["sha256"] is not None
 
+    (labeller,) = provenance.parents(read_config(CONFIGS / "asmnet-face-start.toml"))
+    assert (labeller["role"], labeller["sha256"]) == ("labeller", known["asmnet-68"].sha256)
+
     config = read_config(CONFIGS / "asmnet-68-start.toml")
     Path("runs/asmnet-68-points").mkdir()
     Path("runs/asmnet-68-points/checkpoint.pt").write_bytes(load_weights("asmnet-face"))

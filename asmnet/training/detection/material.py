@@ -67,7 +67,7 @@ class Photo:
 
     @classmethod
     def load(cls, labels: DetectionPhoto, landmarker: FaceLandmarker) -> Photo:
-        """Reads the picture and betters the labels by a landmark network."""
+        """Reads the picture and refines the labels by a landmark network."""
         pixels = load_image(labels.image)
         return cls(refine(labels, pixels, landmarker), pyramid(pixels))
 
@@ -111,7 +111,7 @@ class Material:
         *,
         open_only: bool = False,
     ) -> Material:
-        """Everything of a part below ``root``, or what is open; boxes bettered by a network."""
+        """Everything of a part below ``root``, or what is open; boxes refined by a network."""
         material = cls()
         readers: tuple[Callable[[Path, Part], list[DetectionPhoto]], ...] = (
             read_crowds,
