@@ -130,7 +130,7 @@ def figures(results: Sequence[Result]) -> dict[str, float]:
                 numbers.append(len(set(result.tracks[there[:, person], person].tolist())))
         false.append(result.false)
     return {
-        "faces": float(sum(r.seen.any(axis=0).sum() for r in results)),
+        "faces": sum(int(r.seen.any(axis=0).sum()) for r in results),
         "followed after a second, %": 100 * float(np.concatenate(followed).mean()),
         "numbers a face": float(np.mean(numbers)),
         "frames until found, 90th percentile": float(np.percentile(waits, 90)),
@@ -156,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with crowds")
     parser.add_argument("--photos", type=int, default=30, help="of which clips are made")
-    parser.add_argument("--json", type=Path, help="write all figures")
+    parser.add_argument("--json", type=Path, help="write the figures, without the times")
     add_overwrite_option(parser)
     options = parser.parse_args(arguments)
     try:
@@ -176,7 +176,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     took = {name: times(part) for name, part in results.items()}
     print(markdown({name: table[name] | took[name] for name in results}))
     if options.json is not None:
-        content = {"photos": len(chosen), "figures": table, "times": took}
+        content = {"photos": len(chosen), "figures": table}
         text = json.dumps(content, indent=2, ensure_ascii=False)
         options.json.write_text(text + "\n", encoding="utf-8")
 
