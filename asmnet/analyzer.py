@@ -94,8 +94,8 @@ class FaceAnalyzer:
         min_score = probability(min_score, "min_score")
         max_faces = check_max_faces(max_faces)
         pixels = load_image(image, channel_order=channel_order)
-        found = self._detector.detect(pixels, min_score=min_score)[:max_faces]
-        return with_landmarks(found, self._landmarker, pixels)
+        found = self._detector.detect(pixels, min_score=min_score)
+        return with_landmarks(found, self._landmarker, pixels, max_faces)
 
     @overload
     def detect_stream(
@@ -209,18 +209,39 @@ class FaceAnalyzer:
 
 
 def with_landmarks(
-    found: Sequence[Detection], landmarker: FaceLandmarker, pixels: ImageArray
+    found: Sequence[Detection],
+    landmarker: FaceLandmarker,
+    pixels: ImageArray,
+    max_faces: int | None = None,
 ) -> list[Face]:
-    """The detections with landmarks, best score first.
+    """The detections, best score first, with landmarks; only the best where ``max_faces`` says so.
 
     Where two of them have the same points, as boxes on two parts of one face may, the better stays.
     """
+    faces: list[Face] = []
+    limit = len(found) if max_faces is None else max_faces
+    taken = 0
+    # In parts: a crowd's other faces cost nothing where the best few are wanted.
+    while taken < len(found) and len(faces) < limit:
+        part = found[taken : taken + limit - len(faces)]
+        taken += len(part)
+        faces = _without_doubles([*faces, *_predicted(part, landmarker, pixels)])
+    return faces
+
+
+def _predicted(
+    found: Sequence[Detection], landmarker: FaceLandmarker, pixels: ImageArray
+) -> list[Face]:
     boxes = np.array([d.bbox for d in found]).reshape(-1, 4)
     keypoints = np.array([d.keypoints for d in found]).reshape(-1, 5, 2)
     faces = landmarker.predict(pixels, boxes, keypoints=keypoints)
-    places = np.array([points_box(face.landmarks) for face in faces]).reshape(-1, 4)
-    kept = non_maximum_suppression(places, np.array([d.score for d in found]), SAME_FACE_IOU)
-    return [replace(faces[i], score=found[i].score) for i in kept]
+    return [replace(face, score=d.score) for face, d in zip(faces, found, strict=True)]
+
+
+def _without_doubles(faces: list[Face]) -> list[Face]:
+    places = np.array([points_box(face.landmarks) for face in faces])
+    scores = np.array([face.score for face in faces], dtype=np.float64)
+    return [faces[i] for i in non_maximum_suppression(places, scores, SAME_FACE_IOU)]
 
 
 def _name(image: object) -> str:

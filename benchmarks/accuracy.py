@@ -27,7 +27,7 @@ from asmnet.errors import InvalidInputError
 from asmnet.evaluation.landmarks import matching, matching_box, predict
 from asmnet.evaluation.metrics import area_under_curve, failure_rate, nme, residuals
 from asmnet.evaluation.report import COLUMNS as SHEET_COLUMNS
-from asmnet.evaluation.report import face_tile, sheet, write_picture
+from asmnet.evaluation.report import face_tile, markdown_rows, sheet, write_picture
 from asmnet.geometry import FloatArray, points_box
 from asmnet.image import ImageArray, load_image
 from asmnet.schemes import IBUG_68
@@ -200,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             offset = _mean_offset(_predicted([system], known)[0], known)
             name = f"{system.name}, without its mean offset on validation photos"
             rows.append(_row(name, system, _errors(points, faces, offset)))
-    print(_markdown(rows))
+    print(markdown_rows(rows))
     if options.json is not None:
         content = {"split": options.split, "photos": len(faces), "rows": rows}
         text = json.dumps(content, indent=2, ensure_ascii=False)
@@ -283,14 +283,6 @@ def _row(name: str, system: System, errors: FloatArray) -> Row:
         len(errors) - len(found), system.megabytes,
     )  # fmt: skip
     return dict(zip(COLUMNS, (name, system.box, *figures), strict=True))
-
-
-def _markdown(rows: Sequence[Row]) -> str:
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
-    for row in rows:
-        cells = [f"{v:.2f}" if isinstance(v, float) else str(v) for v in row.values()]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 def _sheet(

@@ -7,6 +7,7 @@ round's ratio compares runs that follow each other; the median over the rounds i
 """
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
@@ -16,6 +17,9 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from asmnet.batch import BatchOptions, run_batch
+from asmnet.commands.outputs import add_overwrite_option, check_outputs
+from asmnet.errors import InvalidInputError
+from asmnet.evaluation.report import markdown_rows
 from asmnet.image import load_image
 
 PHOTOS = sorted((Path(__file__).parent.parent / "examples" / "photos").glob("*.*g"))
@@ -27,25 +31,36 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=400)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--json", type=Path, help="write the table")
+    add_overwrite_option(parser)
     options = parser.parse_args()
+    try:
+        check_outputs(options, ["json"])
+    except InvalidInputError as error:
+        parser.error(str(error))
     rates: dict[int, list[float]] = {workers: [] for workers in options.workers}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         files = [_variant(i, folder) for i in range(options.images)]
         size = sum(Path(file).stat().st_size for file in files) / len(files) / 1000
         print(f"{len(files)} photos, {size:.0f} kB on average")
-        for turn in range(options.rounds):
+        for round_ in range(options.rounds):
             for workers, values in rates.items():
-                rate, whole = _rates(files, folder / f"{turn}-{workers}.jsonl", workers)
+                rate, whole = _rates(files, folder / f"{round_}-{workers}.jsonl", workers)
                 values.append(rate)
                 print(f"{workers} workers: {rate:6.1f} images/s, {whole:6.1f} whole", flush=True)
-    first = next(iter(rates))
-    for workers, values in rates.items():
-        ratio = statistics.median(b / a for a, b in zip(rates[first], values, strict=True))
-        print(
-            f"median, {workers} workers: {statistics.median(values):6.1f} images/s, "
-            f"{ratio:.2f} x {first} workers"
-        )
+    first = next(iter(rates.values()))
+    rows = [
+        {
+            "workers": workers,
+            "images/s, median": statistics.median(values),
+            "of the first": statistics.median(b / a for a, b in zip(first, values, strict=True)),
+        }
+        for workers, values in rates.items()
+    ]
+    print(markdown_rows(rows))
+    if options.json is not None:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
 
 
 def _variant(index: int, folder: Path) -> str:

@@ -9,6 +9,7 @@ within one run say anything. ``--yunet FILE`` puts OpenCV's YuNet beside ours at
 
 import argparse
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,9 @@ import numpy as np
 from PIL import Image
 
 import asmnet
+from asmnet.commands.outputs import add_overwrite_option, check_outputs
+from asmnet.errors import InvalidInputError
+from asmnet.evaluation.report import markdown_rows
 from asmnet.evaluation.timing import best_ms
 from asmnet.image import load_image
 from asmnet.session import OnnxSession
@@ -26,6 +30,9 @@ PHOTO, CREW = PHOTOS / "astronaut.png", PHOTOS / "apollo11_crew.jpg"
 # Phones' photos of 12 and 48 megapixels, and the rounds that their times take part in.
 FILES, FILE_ROUNDS = ((4032, 3024), (8064, 6048)), 5
 NETWORKS = ("asmnet-68", "asmnet-98", "asmnet-98-wide", "asmnet-68-lite", "asmnet-paper-68")
+
+
+Row = dict[str, str | float]
 
 
 def calls(yunet: Path | None) -> dict[str, Callable[[], object]]:
@@ -39,7 +46,7 @@ def calls(yunet: Path | None) -> dict[str, Callable[[], object]]:
     (face,) = detector.detect(image)
     candidates: dict[str, Callable[[], object]] = {
         "FaceAnalyzer.detect, 512 x 512, one face": lambda: analyzer.detect(image),
-        "FaceDetector.detect, 320": lambda: detector.detect(image),
+        "FaceDetector.detect": lambda: detector.detect(image),
         "FaceLandmarker.predict, one face": lambda: landmarker.predict(image, [face.bbox]),
         "the same with asmnet-98": lambda: points98.predict(image, [face.bbox]),
         "the same with asmnet-68-lite": lambda: lite.predict(image, [face.bbox]),
@@ -111,14 +118,18 @@ def files(photo: bytes) -> dict[str, Callable[[], object]]:
     }
 
 
-def report(title: str, candidates: dict[str, Callable[[], object]], rounds: int) -> None:
-    """Prints a line for each candidate, with its ratio to the first."""
+def timed(
+    title: str, candidates: dict[str, Callable[[], object]], rounds: int, prefix: str = ""
+) -> list[Row]:
+    """Prints and returns a row for each candidate, with its ratio to the first."""
     times = best_ms(candidates, rounds=rounds)
     first = next(iter(times.values()))
-    print(f"{title:45} {'ms':>6}  of the first")
-    for name, ms in times.items():
-        print(f"{name:45} {ms:6.2f}  {ms / first:.2f}")
-    print()
+    rows: list[Row] = [
+        {title: name, f"{prefix}ms": ms, f"{prefix}of the first": ms / first}
+        for name, ms in times.items()
+    ]
+    print(markdown_rows(rows), end="\n\n")
+    return rows
 
 
 def main() -> None:
@@ -130,15 +141,33 @@ def main() -> None:
     parser.add_argument("--face-mesh", type=Path, help="the mesh's .tflite file")
     parser.add_argument("--files", action="store_true", help="only large JPEG files")
     parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--json", type=Path, help="write the tables")
+    add_overwrite_option(parser)
     options = parser.parse_args()
+    try:
+        inputs = [path for path in (options.yunet, options.face_mesh) if path is not None]
+        check_outputs(options, ["json"], inputs)
+    except InvalidInputError as error:
+        parser.error(str(error))
+    tables = {}
     if options.files:
-        for size in FILES:
-            photo = large_photo(size)
-            title = f"JPEG, {size[0]} x {size[1]}, {len(photo) / 1e6:.1f} MB"
-            report(title, files(photo), min(options.rounds, FILE_ROUNDS))
-        return
-    report("calls", calls(options.yunet), options.rounds)
-    report("networks alone, one face", networks(options.face_mesh), options.rounds)
+        columns = []
+        for width, height in FILES:
+            candidates = files(large_photo((width, height)))
+            rounds = min(options.rounds, FILE_ROUNDS)
+            prefix = f"{width * height / 1e6:.0f} megapixels, "
+            columns.append(timed("call", candidates, rounds, prefix))
+        tables["files"] = [
+            {name: value for row in rows for name, value in row.items()}
+            for rows in zip(*columns, strict=True)
+        ]
+    else:
+        tables["calls"] = timed("call", calls(options.yunet), options.rounds)
+        networks_alone = networks(options.face_mesh)
+        tables["networks"] = timed("network alone, one face", networks_alone, options.rounds)
+    if options.json is not None:
+        text = json.dumps(tables, indent=2, ensure_ascii=False)
+        options.json.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Draws pictures of the documentation: `python docs/pictures.py` (needs matplotlib).
 
 Those of docs/conventions.md; of docs/howto/video.md, whose videos are a camera's move over photos,
-with noise; of docs/howto/migrate-mediapipe.md; and of docs/accuracy.md what is hard.
+with noise; of docs/howto/migrate-mediapipe.md; and of docs/accuracy.md what is hard. With
+`--data DATA` only those of docs/gallery.md, from `DATA/open/interfaces`.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +16,7 @@ import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
 import asmnet
@@ -25,6 +28,12 @@ PHOTOS = DOCS.parent / "examples" / "photos"
 PHOTO = PHOTOS / "london_037_03.jpg"
 RATE = 30  # frames a second of the made videos
 COLOURS = ("#0b84a5", "#ca472f", "#6f4e7c", "#9c6b00", "#2e8b57")
+# Photos of docs/gallery.md: of many kinds of people, and all kinds of failures that the set has.
+GOOD = (
+    "001", "006", "010", "014", "015", "016", "021", "023", "026", "028", "030", "034",
+    "037", "047", "048", "056", "058", "062", "065", "078", "079", "081", "093", "096",
+)  # fmt: skip
+FAILED = ("003", "019", "024", "055", "063", "071", "017", "008", "002", "018")
 
 
 def to_98(points: FloatArray) -> FloatArray:
@@ -248,22 +257,51 @@ def draw_hard() -> Figure:
     """What is found in :func:`hard_views`; points of low confidence are red."""
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     for axes, (name, view) in zip(figure.subplots(2, 5).flat, hard_views().items(), strict=True):
-        faces = asmnet.detect(view)
-        axes.imshow(np.clip(view * 4.0, 0, 255).astype(np.uint8) if "dark" in name else view)
-        for face in faces:
-            assert face.confidence is not None
-            colours = np.where(face.confidence >= 0.5, "#00e678", "#ff3030")
-            axes.scatter(*face.landmarks.T, s=3, c=colours.tolist())
-        found = ", ".join(f"{face.score:.2f}" for face in faces) or "not found"
-        axes.set_title(f"{name}: {found}", fontsize=9)
+        lit = np.clip(view * 4.0, 0, 255).astype(np.uint8) if "dark" in name else view
+        show(axes, name, lit, asmnet.detect(view))
         if "pixels" in name:
             axes.set(xlim=(110, 210), ylim=(210, 110))
-        axes.axis("off")
+    return figure
+
+
+def show(
+    axes: Axes, name: str, image: ImageArray, faces: list[asmnet.Face], *, dot: float = 3
+) -> None:
+    """An image with points, red where confidence is low, and the scores above it."""
+    axes.imshow(image)
+    for face in faces:
+        assert face.confidence is not None
+        colours = np.where(face.confidence >= 0.5, "#00e678", "#ff3030")
+        axes.scatter(*face.landmarks.T, s=dot, c=colours.tolist())
+    found = ", ".join(f"{face.score:.2f}" for face in faces) or "not found"
+    axes.set_title(f"{name}: {found}", fontsize=9)
+    axes.axis("off")
+
+
+def draw_gallery(folder: Path, names: Sequence[str], columns: int) -> Figure:
+    """A contact sheet of photos, named by their number, with what is found in them."""
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(1.9 * columns, 2.1 * rows), layout="constrained")
+    for axes, name in zip(figure.subplots(rows, columns).flat, names, strict=True):
+        image = load_image(folder / f"{name}.jpg")
+        faces = asmnet.detect(image)
+        show(axes, name, image, faces, dot=0.8)
+        for x0, y0, x1, y1 in (face.bbox for face in faces):
+            axes.add_patch(Rectangle((x0, y0), x1 - x0, y1 - y0, fill=False, color="#ffdc00"))
     return figure
 
 
 def main() -> None:
     """Writes the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--data", type=Path, help="draw those of docs/gallery.md from this folder")
+    data = parser.parse_args().data
+    if data is not None:
+        for name, photos, columns in (("good", GOOD, 6), ("failed", FAILED, 5)):
+            draw_gallery(data / "open" / "interfaces", photos, columns).savefig(
+                DOCS / "images" / f"gallery_{name}.jpg", dpi=100, pil_kwargs={"quality": 82}
+            )
+        return
     photo = load_image(PHOTO)
     face = asmnet.detect(photo)[0]
     crop = CropTransform.from_bbox(face.bbox, 900, margin=1.25)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from asmnet.datasets.detection import DetectionPhoto, ellipse
-from asmnet.training.detection.mosaics import Photo, pyramid
+from asmnet.training.detection.material import Photo, pyramid
 
 SIDE = 200
 DOT = np.array([90.0, 120.0])  # where the five key points of the made face are

@@ -317,3 +317,16 @@ def test_a_face_that_was_found_twice_is_returned_once(photos):
     (face,) = with_landmarks([first, shifted], landmarker, image)
     assert face.score == first.score
     assert with_landmarks([], landmarker, image) == []
+
+
+def test_a_face_that_was_found_twice_costs_no_other_its_place(analyzer, photos, monkeypatch):
+    """Three people, of whom the best is found twice more."""
+    image = load_image(photos / "apollo11_crew.jpg")
+    best, *others = asmnet.FaceDetector().detect(image)
+    again = [replace(best, bbox=best.bbox + shift) for shift in (8, -8)]
+    monkeypatch.setattr(analyzer._detector, "detect", lambda *_, **__: [best, *again, *others])
+    every = analyzer.detect(image)
+    assert len(every) == 3
+    for most in (1, 2, 3, 4):
+        kept = analyzer.detect(image, max_faces=most)
+        assert [f.bbox.tolist() for f in kept] == [f.bbox.tolist() for f in every[:most]]

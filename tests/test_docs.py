@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import pydoc
 import re
 import shlex
 import subprocess
@@ -131,6 +132,29 @@ def test_a_figure_is_bound_to_its_weight_and_key(tables):
         tables.filled(text.format("asmnet-68", "asmnet-69"))
 
 
+def test_a_table_of_results_is_that_of_its_file(tables, tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    page = "<!-- results: times{} -->\n\nold\n\n<!-- end -->"
+    assert tables.filled(page.format(" calls")) == page.format(" calls")  # not measured yet
+    rows = [{"call": "a", "ms": 1.234, "runs": 5}, {"call": "b", "ms": 2.0}]
+    (tmp_path / "times.json").write_text(json.dumps({"calls": rows}))
+    assert "| a | 1.23 | 5 |\n| b | 2.00 | – |" in tables.filled(page.format(" calls"))
+    (tmp_path / "times.json").write_text(json.dumps({"ours": {"found": 9.0}, "theirs": {}}))
+    assert "| | ours | theirs |\n|---|---|---|\n| found | 9.00 |  |" in tables.filled(
+        page.format("")
+    )
+    with pytest.raises(KeyError):
+        tables.filled(page.format(" networks"))
+
+
+def test_each_file_of_results_is_on_a_page(tables):
+    texts = [path.read_text(encoding="utf-8") for path in tables.PAGES]
+    named = {mark[2] for text in texts for mark in tables.MEASURED.finditer(text)}
+    files = {path.stem for path in tables.RESULTS.iterdir()}
+    assert files
+    assert files <= named
+
+
 def records_of(tables):
     return {record["name"]: record for record in json.loads(tables.MANIFEST.read_text())["weights"]}
 
@@ -166,6 +190,12 @@ def test_every_public_name_is_in_the_reference():
     documented = set(re.findall(r"^::: asmnet\.(?:\w+\.)?(\w+)$", reference, re.MULTILINE))
     # The two layouts are drawn on the page of conventions.
     assert set(asmnet.__all__) - documented == {"IBUG_68", "WFLW_98", "__version__"}
+
+
+def test_what_the_reference_shows_is_there():
+    for page in PAGES:
+        for name in re.findall(r"^::: ([\w.]+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+            assert pydoc.locate(name) is not None, f"{page}: {name}"
 
 
 @pytest.mark.parametrize(

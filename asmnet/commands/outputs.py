@@ -61,12 +61,13 @@ class OutputCheck:
 def check_outputs(
     options: argparse.Namespace, names: Iterable[str], inputs: Iterable[str | Path] = ()
 ) -> OutputCheck:
-    """Checks the files of those options of ``names`` that were given; ``--data`` is an input.
+    """Checks the files of those options of ``names`` that were given; ``--data`` is an input, too.
 
     Raises:
         InvalidInputError: as `OutputCheck.check`.
     """
-    outputs = OutputCheck(inputs, overwrite=options.overwrite, folders=[options.data])
+    folders = [options.data] if "data" in options else []
+    outputs = OutputCheck(inputs, overwrite=options.overwrite, folders=folders)
     for name in names:
         path = getattr(options, name)
         if path is not None:

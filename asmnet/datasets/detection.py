@@ -104,7 +104,7 @@ def read_open_backgrounds(root: Path, part: Part) -> list[Path]:
 
 
 def read_facemask(root: Path, part: Part) -> list[DetectionPhoto]:
-    """Street photos, most faces with masks, boxes drawn by people; no key points."""
+    """Street photos, most faces with masks, manual boxes; no key points."""
     folder = root / "facemask"
     boxes: dict[str, list[list[float]]] = {}
     if folder.exists():

@@ -29,10 +29,22 @@ def markdown(tables: Mapping[str, Mapping[str, float]]) -> str:
     names = list(dict.fromkeys(name for figures in tables.values() for name in figures))
     lines = ["| | " + " | ".join(tables) + " |", "|---" * (len(tables) + 1) + "|"]
     for name in names:
-        cells = [f"{f[name]:.2f}" if name in f else "" for f in tables.values()]
+        cells = [_cell(f[name]) if name in f else "" for f in tables.values()]
         escaped = name.replace("|", "\\|")
         lines.append(f"| {escaped} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def markdown_rows(rows: Sequence[Mapping[str, float | str]]) -> str:
+    """A table with the columns of its fullest row; floats have two decimals."""
+    names = max((list(row) for row in rows), key=len)
+    lines = ["| " + " | ".join(names) + " |", "|---" * len(names) + "|"]
+    lines += ["| " + " | ".join(_cell(row.get(name, "–")) for name in names) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: float | str) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else f"{value}"
 
 
 def write_tables(folder: Path, tables: Mapping[str, Mapping[str, float]]) -> None:

@@ -16,6 +16,7 @@ from asmnet.datasets.splits import read_backgrounds
 from asmnet.detector import CANDIDATE_SCORE, FaceDetector
 from asmnet.evaluation.boxes import face_scores
 from asmnet.evaluation.detector import CROWD_IOU, compared
+from asmnet.evaluation.logistic import logistic_regression
 from asmnet.geometry import FloatArray
 from asmnet.image import load_image
 from asmnet.verifier import FaceVerifier, features, longer_sides
@@ -60,17 +61,3 @@ def labelled_photos(data: Path, part: Part) -> list[DetectionPhoto]:
         for path, known in read_backgrounds(data, part)
     ]
     return read_crowds(data, part) + read_facemask(data, part) + natural
-
-
-def logistic_regression(features: FloatArray, labels: FloatArray, ridge: float = 1.0) -> FloatArray:
-    """Weights (m,) of the log odds of a label of 1, from (n, m) features, by Newton's method."""
-    weights = np.zeros(features.shape[1])
-    for _ in range(50):
-        probability = 1 / (1 + np.exp(-np.clip(features @ weights, -30, 30)))
-        gradient = features.T @ (probability - labels) + ridge * weights
-        curvature = (features * (probability * (1 - probability))[:, None]).T @ features
-        step = np.linalg.solve(curvature + ridge * np.eye(len(weights)), gradient)
-        weights = weights - step
-        if np.abs(step).max() < 1e-8:
-            break
-    return np.asarray(weights)

@@ -14,14 +14,14 @@ from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.pose3d import FACE3D
 from asmnet.schemes import IBUG_68, WFLW_98
 from asmnet.training.config import DetectorConfig, LandmarkConfig, VerifierConfig, read_config
-from asmnet.training.licensing import READ, check_config
+from asmnet.training.licensing import check_config
 from asmnet.training.provenance import recorded
 from asmnet.training.rebuild import run, steps
 from asmnet.weights import HUB_SCHEME, MANIFEST, PACKAGE
 from asmnet.weights.records import read_records
 
 # What a run leaves in its folder.
-RUN_FILES = ("checkpoint.pt", "best.pt", "log.csv", "curve.png", "shapes.npz", "run.json", READ)
+RUN_FILES = ("checkpoint.pt", "best.pt", "log.csv", "curve.png", "shapes.npz", "run.json")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -170,7 +170,7 @@ class DetectorConfig:
         score_floor: a face's score is trained towards this plus the rest times its box's IoU.
         validate_every: epochs between two validations.
         start: folder of the run whose weights training begins with.
-        labeller: name or path of the landmark network that betters a teacher's boxes.
+        labeller: name or path of the landmark network that refines a teacher's boxes.
         open: reads only data and weights that anyone may use, and refuses all others.
     """
 

@@ -7,8 +7,6 @@ into the run.
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,9 @@ import numpy as np
 from asmnet.datasets.licences import LICENCES, OPEN_TEACHERS, OPEN_WEIGHTS, require_open, sets_read
 from asmnet.errors import InvalidInputError, WeightsError
 from asmnet.training.config import Config, DetectorConfig, LandmarkConfig, VerifierConfig
+from asmnet.training.provenance import RUN, note, read_run
 from asmnet.weights import MANIFEST, find_record, is_named, manifest
 from asmnet.weights.records import read_records
-
-READ = "licences.json"
-"""The file of a run that lists the sets that it read, with their licences."""
 
 # Sampling weights name whole sets; of those with parts only the open photos are read.
 _OPEN_SETS = {"open", "crowds", *(name for name, record in LICENCES.items() if record.open)}
@@ -59,7 +55,7 @@ def check_config(config: Config) -> None:
 
 
 def write_read(photos: Iterable[tuple[str, Path]], folder: Path, *, open_only: bool) -> None:
-    """Writes the sets that a run reads into its folder; an open one may read open sets only.
+    """Notes the sets that a run reads, and their licences; an open one may read open sets only.
 
     Args:
         photos: source and path of each, as `asmnet.datasets.licences.sets_read` takes them.
@@ -72,11 +68,7 @@ def write_read(photos: Iterable[tuple[str, Path]], folder: Path, *, open_only: b
     read = sets_read(photos)
     if open_only:
         require_open(read)
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{READ}.{os.getpid()}.tmp"  # processes that share a run write it each
-    content = {"open": open_only, "sets": read}
-    temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(folder / READ)
+    note(folder, open=open_only, licences=read)
 
 
 def read_open_run(folder: Path) -> list[dict[str, Any]]:
@@ -85,19 +77,14 @@ def read_open_run(folder: Path) -> list[dict[str, Any]]:
     Raises:
         InvalidInputError: the run is not there, or not open.
     """
-    path = folder / READ
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        sets = list(content["sets"])
-        if content["open"] is not True:
-            raise InvalidInputError(f"{folder}: expected a run of an open config, got a closed one")
-        require_open(sets)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InvalidInputError):
-            raise
+    record = read_run(folder) or {}
+    sets = record.get("licences")
+    if record.get("open") is not True or not isinstance(sets, list):
+        got = "none" if sets is None else "a closed one"
         raise InvalidInputError(
-            f"{folder}: expected a run of an open config with {READ}, got none: {error}"
-        ) from error
+            f"{folder}: expected a run of an open config, which {RUN} tells, got {got}"
+        )
+    require_open(sets)
     return sets
 
 

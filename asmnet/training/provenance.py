@@ -2,7 +2,8 @@
 
 The data are told by what was read: each file under the data folder that the process opened, by
 set. Of labels the content is hashed, of photos name and size only, since there are gigabytes of
-them: a photo that changed without changing its length goes unnoticed.
+them: a photo that changed without changing its length goes unnoticed. What the training itself
+notes, such as the licences of the sets, stands beside that.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from asmnet.training.config import Config
 from asmnet.weights import load_weights
 
 RUN = "run.json"
+NOTED = ("open", "licences")
+"""What a training notes while it runs, see `asmnet.training.licensing.write_read`."""
 # Of these the content is hashed; everything else is a photo.
 LABELS = frozenset({".csv", ".json", ".mat", ".npz", ".pts", ".txt"})
 
@@ -45,12 +48,12 @@ def recorded(config: Config, config_path: Path, data: Path, folder: Path) -> Ite
         data: root of the data folders.
         folder: of the run; made if it is missing.
     """
-    if os.environ.get("RANK", "0") != "0":
+    if not _writes():
         yield
         return
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / RUN
-    old = _read(path) if path.exists() else None
+    old = read_run(folder)
     record: dict[str, Any] = {
         "config_file": config_name(config_path),
         "config": {"task": config.task, **asdict(config)},
@@ -67,19 +70,41 @@ def recorded(config: Config, config_path: Path, data: Path, folder: Path) -> Ite
         yield
     finally:
         read.close()
-        _write(path, record | {"data": read.sets()}, old)
+        noted = {key: value for key, value in _read(path).items() if key in NOTED}
+        _write(path, record | noted | {"data": read.sets()}, old)
+
+
+def note(folder: Path, **facts: Any) -> None:
+    """Puts `NOTED` facts into a run's file, which is made if it is missing.
+
+    Of processes that share a training the first one writes.
+    """
+    if not _writes():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / RUN
+    _replace(path, (read_run(folder) or {}) | facts)
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """What ``run.json`` says; None for a run without one.
+
+    Raises:
+        InvalidInputError: it is damaged.
+    """
+    path = folder / RUN
+    return _read(path) if path.exists() else None
 
 
 def run_facts(folder: Path) -> dict[str, Any] | None:
     """What a manifest's record keeps of ``run.json``; None for a run without one.
 
-    All but the config, which the record names already and the commit holds.
+    All but the config, which the record names already and the commit holds, and what is `NOTED`,
+    of which the record has its licence and training data.
     """
-    path = folder / RUN
-    if not path.exists():
-        return None
-    record = _read(path)
-    return {key: value for key, value in record.items() if not key.startswith("config")}
+    record = read_run(folder) or {}
+    left_out = ("config", "config_file", *NOTED)
+    return {key: value for key, value in record.items() if key not in left_out} or None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -139,12 +164,14 @@ def parents(config: Config) -> list[dict[str, str | None]]:
     A hash is None where there is no such file; reading it will say so.
     """
     found = []
-    for role in ("start", "detector", "teacher_labels"):
+    for role in ("start", "detector", "labeller", "teacher_labels"):
         name = getattr(config, role, None)  # not every task has all of them
         if name is None:
             continue
         path = Path(name)
-        if role == "detector" or (getattr(config, "start_config", None) and role == "start"):
+        if role in ("detector", "labeller") or (
+            getattr(config, "start_config", None) and role == "start"
+        ):
             digest = _weights(name)
         else:
             digest = _file(path / "checkpoint.pt" if role == "start" else path)
@@ -192,10 +219,23 @@ def _write(path: Path, record: dict[str, Any], old: dict[str, Any] | None) -> No
     """``record``, with what stood in the file before if that was something else."""
     if old is not None:
         before = {key: value for key, value in old.items() if key != "earlier"}
-        known = before == record or before == record | {"data": None}
+        known = all(
+            record.get(key, value) == value or (key == "data" and value is None)
+            for key, value in before.items()
+        )
         earlier = [*old.get("earlier", ()), *([] if known else [before])]
         if earlier:
             record = record | {"earlier": earlier}
+    _replace(path, record)
+
+
+def _replace(path: Path, record: dict[str, Any]) -> None:
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    text = json.dumps(record, indent=2, ensure_ascii=False)
+    temporary.write_text(text + "\n", encoding="utf-8")
     temporary.replace(path)
+
+
+def _writes() -> bool:
+    """Whether this is the first of the processes that share a training."""
+    return os.environ.get("RANK", "0") == "0"

@@ -22,7 +22,7 @@ import numpy as np
 import asmnet
 from asmnet.commands.outputs import add_overwrite_option, check_outputs
 from asmnet.errors import InvalidInputError
-from asmnet.evaluation.report import write_picture
+from asmnet.evaluation.report import markdown_rows, write_picture
 from asmnet.geometry import FloatArray
 from asmnet.image import ImageArray
 
@@ -50,6 +50,13 @@ GROUPS = {
     "nobody": ("empty",),
     "all": CLIPS,
 }
+
+# What is printed; the JSON has more.
+COLUMNS = (
+    "NME %", "NME without mean offset %", "flicker %", "lag frames", "id switches", "lost %",
+    "found after, most", "detector ran %", "ms median",
+)  # fmt: skip
+COUNTS = {"id switches", "shared ids", "found after, most"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +113,7 @@ def main() -> None:
         *([MediaPipe()] if options.mediapipe else []),
     ]  # fmt: skip
     trials: dict[str, list[Trial]] = defaultdict(list)
-    rows = []
+    drawn = []
     chosen = np.linspace(0, len(faces) - 1, min(options.photos, len(faces))).round().astype(int)
     for number, index in enumerate(chosen):
         print(f"photo {number + 1} of {len(chosen)}", file=sys.stderr)
@@ -119,14 +126,21 @@ def main() -> None:
                 trial, said[system.name] = _run(system, clip, frames)
                 trials[system.name].append(trial)
             if number == 0:
-                rows.append(_sheet_row(frames, said))
+                drawn.append(_sheet_row(frames, said))
     figures = _figures(trials)
-    print(_markdown({name: figures[name] for name in GROUPS if name in figures}))
+    rows = [
+        {"clips": group, "system": system}
+        | {name: values[name] for name in COLUMNS if name in values}
+        for group in GROUPS
+        for system, values in figures.get(group, {}).items()
+    ]
+    print(markdown_rows(rows))
     if options.json is not None:
-        text = json.dumps({"split": options.split, "photos": len(chosen), "figures": figures})
+        content = {"split": options.split, "photos": len(chosen), "rows": rows, "figures": figures}
+        text = json.dumps(content, indent=2, ensure_ascii=False)
         options.json.write_text(text + "\n", encoding="utf-8")
     if options.sheet is not None:
-        write_picture(options.sheet, np.vstack(rows))
+        write_picture(options.sheet, np.vstack(drawn))
 
 
 def _run(
@@ -160,7 +174,9 @@ def _figures(trials: Trials) -> dict[str, dict[str, dict[str, float]]]:
                     offsets[system],
                 )
                 figures.setdefault(group, {})[system] = {
-                    name: float(value) for name, value in values.items() if np.isfinite(value)
+                    name: int(value) if name in COUNTS else float(value)
+                    for name, value in values.items()
+                    if np.isfinite(value)
                 }
     return figures
 
@@ -217,23 +233,6 @@ def _mean(values: FloatArray) -> float:
     """The mean of the numbers among the values; NaN when there is none."""
     values = values[~np.isnan(values)]
     return float(values.mean()) if len(values) else float("nan")
-
-
-def _markdown(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    names = list(dict.fromkeys(name for values in figures["all"].values() for name in values))
-    lines = ["| clips | system | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
-    for group, systems in figures.items():
-        for system, values in systems.items():
-            cells = [_cell(name, values) for name in names]
-            lines.append(f"| {group} | {system} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _cell(name: str, values: Mapping[str, float]) -> str:
-    if name not in values:
-        return "–"
-    whole = name in {"id switches", "shared ids", "found after, most"}
-    return f"{values[name]:.0f}" if whole else f"{values[name]:.2f}"
 
 
 # RGB: the truth, and the systems that are drawn over it.

@@ -19,7 +19,10 @@ import numpy as np
 from tqdm import tqdm
 
 from asmnet import FaceTracker
+from asmnet.commands.outputs import add_overwrite_option, check_outputs
 from asmnet.datasets.detection import DetectionPhoto, read_crowds
+from asmnet.errors import InvalidInputError
+from asmnet.evaluation.report import markdown
 from asmnet.geometry import FloatArray, box_iou, match_greedily, points_box
 from asmnet.image import ImageArray, load_image, warp
 from asmnet.yunet import full_sides
@@ -112,7 +115,7 @@ def follow(tracker: FaceTracker, photo: DetectionPhoto, motion: Motion) -> Resul
 
 def figures(results: Sequence[Result]) -> dict[str, float]:
     """Of all clips together."""
-    followed, numbers, waits, per_frame, false = [], [], [], [], []
+    followed, numbers, waits, false = [], [], [], []
     for result in results:
         there = result.tracks >= 0
         late = result.seen[FPS:]
@@ -125,21 +128,26 @@ def figures(results: Sequence[Result]) -> dict[str, float]:
             if len(hits):
                 waits.append(float(hits[0]))
                 numbers.append(len(set(result.tracks[there[:, person], person].tolist())))
-        per_frame.append(1000 * result.seconds)
         false.append(result.false)
-    milliseconds = np.concatenate(per_frame)
     return {
-        "faces": float(sum(r.seen.any(axis=0).sum() for r in results)),
+        "faces": sum(int(r.seen.any(axis=0).sum()) for r in results),
         "followed after a second, %": 100 * float(np.concatenate(followed).mean()),
         "numbers a face": float(np.mean(numbers)),
         "frames until found, 90th percentile": float(np.percentile(waits, 90)),
         "boxes beside labels a frame": float(np.concatenate(false).mean()),
+    }
+
+
+def times(results: Sequence[Result]) -> dict[str, float]:
+    """Of all frames together, apart from the figures: these depend on the machine."""
+    milliseconds = 1000 * np.concatenate([result.seconds for result in results])
+    return {
         "ms a frame, mean": float(milliseconds.mean()),
         "ms a frame, 99th percentile": float(np.percentile(milliseconds, 99)),
     }
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the figures of each motion and of all."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.tracking.crowds",
@@ -148,8 +156,13 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with crowds")
     parser.add_argument("--photos", type=int, default=30, help="of which clips are made")
-    parser.add_argument("--json", type=Path, help="write all figures")
-    options = parser.parse_args()
+    parser.add_argument("--json", type=Path, help="write the figures, without the times")
+    add_overwrite_option(parser)
+    options = parser.parse_args(arguments)
+    try:
+        check_outputs(options, ["json"])
+    except InvalidInputError as error:
+        parser.error(str(error))
     cv2.setNumThreads(1)
     photos = [p for p in read_crowds(options.data, "val") if len(p.outlines) >= LEAST_FACES]
     chosen = np.linspace(0, len(photos) - 1, min(options.photos, len(photos))).round().astype(int)
@@ -160,11 +173,11 @@ def main() -> None:
             results[name].append(follow(tracker, photos[index], motion))
     results["all"] = [result for part in results.values() for result in part]
     table = {name: figures(part) for name, part in results.items()}
-    print(f"| | {' | '.join(table)} |\n|---|{'---|' * len(table)}")
-    for name in table["all"]:
-        print(f"| {name} | {' | '.join(f'{part[name]:.1f}' for part in table.values())} |")
+    took = {name: times(part) for name, part in results.items()}
+    print(markdown({name: table[name] | took[name] for name in results}))
     if options.json is not None:
-        text = json.dumps({"photos": len(chosen), "figures": table})
+        content = {"photos": len(chosen), "figures": table}
+        text = json.dumps(content, indent=2, ensure_ascii=False)
         options.json.write_text(text + "\n", encoding="utf-8")
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tracking.crowds import FPS, MOTIONS, SECONDS, Result, figures, follow, frames
+from tracking.crowds import FPS, MOTIONS, SECONDS, Result, figures, follow, frames, main, times
 
 from asmnet import FaceTracker
 from asmnet.datasets.detection import DetectionPhoto, ellipse
@@ -43,8 +43,17 @@ def test_what_is_lost_and_found_again_is_counted():
     tracks[:10] = -1
     tracks[40:50] = -1
     tracks[50:] = 7
-    table = figures([Result(seen, tracks, np.full(60, 0.01), np.zeros(60))])
+    result = Result(seen, tracks, np.full(60, 0.01), np.zeros(60))
+    table = figures([result])
     assert table["followed after a second, %"] == pytest.approx(100 * 20 / 30)
     assert table["numbers a face"] == 2
     assert table["frames until found, 90th percentile"] == 10
-    assert table["ms a frame, mean"] == pytest.approx(10)
+    assert times([result])["ms a frame, mean"] == pytest.approx(10)
+
+
+def test_figures_that_are_there_stay(tmp_path, capsys):
+    (tmp_path / "figures.json").write_text("kept")
+    with pytest.raises(SystemExit, match="2"):
+        main(["--data", str(tmp_path / "data"), "--json", str(tmp_path / "figures.json")])
+    assert "is there already" in capsys.readouterr().err
+    assert (tmp_path / "figures.json").read_text() == "kept"

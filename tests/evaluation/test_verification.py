@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from asmnet.datasets.detection import crowd_part
-from asmnet.evaluation.verification import candidates, fitted_weights, logistic_regression
+from asmnet.evaluation.verification import candidates, fitted_weights
 from asmnet.image import load_image
 
 FACE = (168, 58, 113, 133)  # as YuNet draws astronaut.png's, from the hairline: x, y, w, h
@@ -36,11 +36,3 @@ def test_candidates_are_faces_or_not_by_the_labels(crowds):
     assert sure[:, 2] == pytest.approx(np.full(2, 90), abs=15)
     assert ((rows[:, :2] >= 0) & (rows[:, :2] <= 1)).all()
     assert np.isfinite(fitted_weights(crowds)).all()
-
-
-def test_logistic_regression_finds_the_weights_that_made_the_labels():
-    rng = np.random.default_rng(0)
-    features = np.column_stack([rng.normal(size=(20_000, 2)), np.ones(20_000)])
-    weights = np.array([1.5, -0.7, 0.3])
-    labels = (rng.random(20_000) < 1 / (1 + np.exp(-features @ weights))).astype(float)
-    assert logistic_regression(features, labels) == pytest.approx(weights, abs=0.08)

@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 
 from asmnet.training.cli import main
 from asmnet.training.config import read_config
-from asmnet.training.licensing import READ, check_config, read_open_run
+from asmnet.training.licensing import check_config, read_open_run
 
 # torch.jit is what its stable ONNX exporter uses; it says so in warnings.
 pytestmark = [
@@ -150,13 +150,15 @@ def test_a_closed_run_says_so_and_an_open_one_does_not_start_from_it(open_data, 
     run = tmp_path / "run"
     closed = write(tmp_path, DETECTION.replace("open = true\n", ""))
     assert main(["fit", str(closed), "--data", str(open_data), "--out", str(run)]) == 0
-    read = json.loads((run / READ).read_text())
+    read = json.loads((run / "run.json").read_text())
     assert read["open"] is False
-    assert {"300w", "pointing04", "crowds/osie", "backgrounds"} <= {s["name"] for s in read["sets"]}
+    assert {"300w", "pointing04", "crowds/osie", "backgrounds"} <= {
+        s["name"] for s in read["licences"]
+    }
     text = f'labeller = "{opened("asmnet-68-lite", tmp_path)}"\nstart = "{run}"\n'
     config = read_config(write(tmp_path, text + DETECTION))
     with pytest.raises(
-        InvalidInputError, match=r"^start: .* expected a run of an open config, got"
+        InvalidInputError, match=r"^start: .* expected a run of an open config, .* got a closed"
     ):
         check_config(config)
 

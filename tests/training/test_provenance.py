@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 from asmnet.errors import InvalidInputError
 from asmnet.training import provenance
 from asmnet.training.config import read_config
-from asmnet.training.provenance import FilesRead, recorded, run_facts
+from asmnet.training.provenance import FilesRead, note, recorded, run_facts
 from asmnet.weights import load_weights, manifest
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -75,6 +75,9 @@ def test_what_a_run_starts_from_is_named_with_its_hash(tmp_path, monkeypatch):
     Path(config.teacher_labels).write_bytes(b"labels")
     assert provenance.parents(config)[2]["sha256"] is not None
 
+    (labeller,) = provenance.parents(read_config(CONFIGS / "asmnet-face-start.toml"))
+    assert (labeller["role"], labeller["sha256"]) == ("labeller", known["asmnet-68"].sha256)
+
     config = read_config(CONFIGS / "asmnet-68-start.toml")
     Path("runs/asmnet-68-points").mkdir()
     Path("runs/asmnet-68-points/checkpoint.pt").write_bytes(load_weights("asmnet-face"))
@@ -131,11 +134,29 @@ def test_a_run_that_goes_on_with_other_data_keeps_both(data, tmp_path):
     assert go("b/1.pts") == second
 
 
+def test_what_a_training_notes_stands_beside_its_data(data, tmp_path):
+    path = CONFIGS / "asmnet-68-points.toml"
+
+    def go(name):
+        with recorded(read_config(path), path, data, tmp_path):
+            (data / name).read_bytes()
+            note(tmp_path, open=False, licences=[{"name": name}])
+            killed = json.loads((tmp_path / "run.json").read_text())
+        return killed, json.loads((tmp_path / "run.json").read_text())
+
+    killed, first = go("a/labels.csv")
+    assert (first["licences"], list(first["data"])) == ([{"name": "a/labels.csv"}], ["a"])
+    assert "licences" not in run_facts(tmp_path)
+    (tmp_path / "run.json").write_text(json.dumps(killed))
+    assert go("a/labels.csv")[1] == first  # the same run, resumed
+    assert go("b/1.pts")[1]["earlier"] == [first]
+
+
 def test_only_the_first_of_several_processes_writes(data, tmp_path, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     path = CONFIGS / "asmnet-68-points.toml"
     with recorded(read_config(path), path, data, tmp_path):
-        pass
+        note(tmp_path, open=True, licences=[])
     assert list(tmp_path.iterdir()) == [data]
 
 

@@ -18,16 +18,8 @@ from asmnet.datasets.augment import photometric
 from asmnet.detector import FaceDetector
 from asmnet.geometry import FloatArray, box_iou, points_box
 from asmnet.image import ImageArray
-from asmnet.training.detection.mosaics import (
-    MIRROR,
-    PHOTO_SETS,
-    SINGLE_SETS,
-    Material,
-    Photo,
-    cover_face,
-    place,
-    similarity,
-)
+from asmnet.training.detection.drawing import MIRROR, cover_face, place, similarity
+from asmnet.training.detection.material import PHOTO_SETS, SINGLE_SETS, Material, Photo
 
 # Of the crops: the detector's own hits and its false boxes; labelled faces; the rest is random
 # places, half of them beside a face.

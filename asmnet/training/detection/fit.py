@@ -17,7 +17,8 @@ from asmnet.image import ImageArray, letterbox, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.training.config import DetectorConfig
 from asmnet.training.detection.loss import Batch, decode, detection_loss, flatten
-from asmnet.training.detection.mosaics import PHOTO_SETS, Material, MosaicDataset, Photo, pyramid
+from asmnet.training.detection.material import PHOTO_SETS, Material, Photo, pyramid
+from asmnet.training.detection.mosaics import MosaicDataset
 from asmnet.training.detection.targets import cells
 from asmnet.training.licensing import write_read
 from asmnet.training.loop import average_weights, fit, images_to_input

@@ -5,10 +5,7 @@ All coordinates begin at the corner of the first pixel.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -18,61 +15,32 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from asmnet.datasets.augment import occlude, photometric, shrink_by_half
-from asmnet.datasets.detection import (
-    DetectionPhoto,
-    Part,
-    read_crowds,
-    read_facemask,
-    read_fgnet,
-    read_open,
-    read_rendered,
-    read_single_faces,
-    read_utkface,
-    refine,
-)
-from asmnet.datasets.records import LabelError
-from asmnet.datasets.splits import read_backgrounds
+from asmnet.datasets.augment import photometric
+from asmnet.datasets.detection import DetectionPhoto
 from asmnet.geometry import FloatArray, box_iou, points_box
-from asmnet.image import ImageArray, load_image, warp
-from asmnet.landmarker import FaceLandmarker
+from asmnet.image import ImageArray
 from asmnet.training.config import MosaicOptions
+from asmnet.training.detection.drawing import (
+    MIRROR,
+    clipped,
+    cover_face,
+    place,
+    similarity,
+    visible_part,
+)
+from asmnet.training.detection.material import (
+    HEAD_SETS,
+    PHOTO_SETS,
+    SINGLE_SETS,
+    Material,
+    Photo,
+)
 from asmnet.training.detection.targets import Targets, targets
 
-MIRROR = np.array([1, 0, 2, 4, 3])  # key points after a mirror
-# A face of which less is inside of the mosaic is neither face nor background, or is not there.
-USABLE_PART, VISIBLE_PART = 0.6, 0.05
-
-# How often a set is drawn: as a whole photo; as one of the photos of single faces; as a head that
-# is cut out and pasted.
-PHOTO_SETS = {
-    "crowds": 0.62,
-    "facemask": 0.18,
-    "open": 0.1,
-    "fgnet": 0.04,
-    "helen_unlabelled": 0.06,
-}
-SINGLE_SETS = {
-    "300w": 0.3,
-    "300w_lp_ibug": 0.14,
-    "pointing04": 0.18,
-    "youtube_faces": 0.05,
-    "helen_unlabelled": 0.08,
-    "utkface": 0.1,
-    "open": 0.1,
-    "fgnet": 0.05,
-    "synthetic": 0.15,
-}
 # Of the whole photos, those that show a face which an earlier detector missed.
 MISSED_SHARE = 0.3
-HEAD_SETS = {
-    "utkface": 0.4,
-    "300w": 0.2,
-    "open": 0.2,
-    "300w_lp_ibug": 0.1,
-    "fgnet": 0.1,
-    "synthetic": 0.2,
-}
+# A face of which less is inside of the mosaic is neither face nor background, or is not there.
+USABLE_PART, VISIBLE_PART = 0.6, 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,59 +74,6 @@ class Mosaic:
         keypoints[:, :, 0] = width - keypoints[:, :, 0]
         image = np.ascontiguousarray(self.image[:, ::-1])
         return Mosaic(image, mirror(self.boxes), keypoints, mirror(self.ignored), self.doubt)
-
-
-@dataclass(eq=False)
-class Photo:
-    """A photo in memory, halved again and again, with its labels."""
-
-    labels: DetectionPhoto
-    levels: list[ImageArray]
-
-    @classmethod
-    def load(cls, labels: DetectionPhoto, landmarker: FaceLandmarker) -> Photo:
-        """Reads the picture and betters the labels by a landmark network."""
-        pixels = load_image(labels.image)
-        return cls(refine(labels, pixels, landmarker), pyramid(pixels))
-
-    def boxes(self) -> FloatArray:
-        """(n, 4) of its faces, in the photo's own pixels."""
-        return np.array([points_box(o) for o in self.labels.outlines]).reshape(-1, 4)
-
-
-def pyramid(pixels: ImageArray) -> list[ImageArray]:
-    """The image and its halves: a warp alone would skip thin lines where it shrinks."""
-    levels = [pixels]
-    while min(levels[-1].shape[:2]) > 16:
-        levels.append(shrink_by_half(levels[-1]))
-    return levels
-
-
-def similarity(scale: float, degrees: float, source: FloatArray, target: FloatArray) -> FloatArray:
-    """(2, 3) that scales and turns, and takes the point ``source`` to ``target``."""
-    angle = np.radians(degrees)
-    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return np.column_stack([linear, target - linear @ source])
-
-
-def place(levels: Sequence[ImageArray], matrix: FloatArray, canvas: ImageArray) -> None:
-    """Draws a photo into the canvas, in place; where the photo ends the canvas stays."""
-    scale = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
-    level = int(np.clip(np.floor(np.log2(1 / scale) + 0.25), 0, len(levels) - 1))
-    image = levels[level]
-    factor = np.array(levels[0].shape[1::-1]) / image.shape[1::-1]
-    matrix = np.column_stack([matrix[:, :2] * factor, matrix[:, 2]])
-    size = canvas.shape[1::-1]
-    layer = warp(image, matrix, size)
-    # The covered part is a turned rectangle, a little smaller than the photo: no dark seam.
-    height, width = image.shape[:2]
-    edge = np.array(
-        [[0.5, 0.5], [width - 0.5, 0.5], [width - 0.5, height - 0.5], [0.5, height - 0.5]]
-    )
-    corners = edge @ matrix[:, :2].T + matrix[:, 2] - 0.5
-    inside = np.zeros(canvas.shape[:2], np.uint8)
-    cv2.fillConvexPoly(inside, np.round(corners).astype(np.int32), 255)
-    cv2.copyTo(layer, inside, canvas)
 
 
 class _Labels:
@@ -201,82 +116,6 @@ class _Labels:
             np.array(self.ignored).reshape(-1, 4),
             doubt,
         )
-
-
-def clipped(box: FloatArray, region: FloatArray) -> FloatArray:
-    """The part of an xyxy box that lies in another."""
-    return np.concatenate([np.maximum(box[:2], region[:2]), np.minimum(box[2:], region[2:])])
-
-
-def visible_part(box: FloatArray, region: FloatArray) -> float:
-    """How much of a box's area lies in a region, 0 to 1."""
-    inside = clipped(box, region)
-    extent = np.maximum(inside[2:] - inside[:2], 0)
-    return float(extent.prod() / max((box[2:] - box[:2]).prod(), 1e-9))
-
-
-@dataclass(eq=False)
-class Material:
-    """What mosaics are made of.
-
-    Attributes:
-        photos: with faces, by set.
-        empty: photos without a face.
-        hard: patches that an earlier detector took for faces, each halved again and again.
-        missed: photos with the number of a face that an earlier detector missed.
-        read: set and path of every photo.
-    """
-
-    photos: dict[str, list[Photo]] = field(default_factory=dict)
-    empty: list[Photo] = field(default_factory=list)
-    hard: list[list[ImageArray]] = field(default_factory=list)
-    missed: list[tuple[Photo, int]] = field(default_factory=list)
-    read: list[tuple[str, Path]] = field(default_factory=list)
-
-    @classmethod
-    def load(
-        cls,
-        root: Path,
-        landmarker: FaceLandmarker,
-        part: Part = "train",
-        *,
-        open_only: bool = False,
-    ) -> Material:
-        """Everything of a part below ``root``, or what is open; boxes bettered by a network."""
-        material = cls()
-        readers: tuple[Callable[[Path, Part], list[DetectionPhoto]], ...] = (
-            read_crowds,
-            read_facemask,
-            read_open,
-            read_utkface,
-            read_fgnet,
-            read_single_faces,
-        )
-        if open_only:
-            readers = (partial(read_crowds, open_only=True), read_open, read_rendered)
-        for reader in readers:
-            for labels in reader(root, part):
-                photo = Photo.load(labels, landmarker)
-                material.read.append((labels.source, labels.image))
-                if labels.outlines:
-                    material.photos.setdefault(labels.source, []).append(photo)
-                else:
-                    material.empty.append(photo)
-        for path, boxes in [] if open_only else read_backgrounds(root, part):
-            material.read.append(("backgrounds", path))
-            pixels = without_faces(load_image(path), boxes)
-            nothing = DetectionPhoto(path, "backgrounds", [], np.zeros((0, 5, 2)))
-            material.empty.append(Photo(nothing, pyramid(pixels)))
-        if not material.photos:
-            raise LabelError(f"{root}: expected photos with faces for training, got none")
-        return material
-
-    def choose(self, shares: dict[str, float], rng: np.random.Generator) -> Photo:
-        """A photo of a set that is there, sets by their share; of any set if none of them is."""
-        names = [name for name in shares if name in self.photos] or sorted(self.photos)
-        weights = np.array([shares.get(name, 1.0) for name in names])
-        photos = self.photos[names[rng.choice(len(names), p=weights / weights.sum())]]
-        return photos[rng.integers(len(photos))]
 
 
 class MosaicDataset(Dataset[tuple[Tensor, ...]]):
@@ -467,38 +306,3 @@ class MosaicDataset(Dataset[tuple[Tensor, ...]]):
         """Sometimes hides a part of a face."""
         if rng.random() < self.options.occluded_share:
             cover_face(canvas, box, self.material.empty, rng)
-
-
-def cover_face(
-    canvas: ImageArray, box: FloatArray, textures: Sequence[Photo],
-    rng: np.random.Generator,
-) -> None:  # fmt: skip
-    """Hides a part of a face, in place: by a texture or hand's colour, a mask, glasses."""
-    if (box[2:] - box[:2]).max() < 10:
-        return
-    x0, y0, x1, y1 = box
-    width, height = x1 - x0, y1 - y0
-    kind = rng.random()
-    if kind < 0.4:
-        colour = rng.integers(0, 256, size=3)
-        if rng.random() < 0.5:
-            colour = np.array([230, 235, 240]) - rng.integers(0, 60)
-        top = y0 + rng.uniform(0.4, 0.55) * height
-        mask = [[x0, top], [(x0 + x1) / 2, top - 0.06 * height], [x1, top]]
-        mask += [[x1 - 0.12 * width, y1 - 0.1 * height], [(x0 + x1) / 2, y1 + 0.04 * height]]
-        mask += [[x0 + 0.12 * width, y1 - 0.1 * height]]
-        cv2.fillPoly(canvas, [np.round(mask).astype(np.int32)], colour.tolist(), cv2.LINE_AA)
-    elif kind < 0.55:
-        colour = rng.integers(0, 60, size=3).tolist()
-        y, radius = y0 + 0.22 * height, (0.2 * width, 0.14 * height)
-        for x in (x0 + 0.28 * width, x1 - 0.28 * width):
-            cv2.ellipse(canvas, ((x, y), (2 * radius[0], 2 * radius[1]), 0), colour, -1)
-    elif textures:
-        occlude(canvas, box, textures[int(rng.integers(len(textures)))].levels[0], rng)
-
-
-def without_faces(image: ImageArray, boxes: FloatArray) -> ImageArray:
-    """Paints the mean colour over the faces of a background photo."""
-    for x0, y0, x1, y1 in boxes.round().astype(int):
-        image[max(y0 - 2, 0) : y1 + 2, max(x0 - 2, 0) : x1 + 2] = image.mean(axis=(0, 1))
-    return image

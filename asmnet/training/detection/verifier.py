@@ -16,7 +16,7 @@ from asmnet.landmarker import FaceLandmarker
 from asmnet.training.config import VerifierConfig
 from asmnet.training.detection.crops import CropDataset, Places, find_places
 from asmnet.training.detection.loss import iou_giou
-from asmnet.training.detection.mosaics import Material
+from asmnet.training.detection.material import Material
 from asmnet.training.licensing import write_read
 from asmnet.training.loop import fit, images_to_input
 from asmnet.training.nets.blocks import initialise

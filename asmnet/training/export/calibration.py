@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import nn
 
 from asmnet.datasets.augment import background_box, lost_box
 from asmnet.datasets.records import LabelError
+from asmnet.evaluation.logistic import logistic_regression
 from asmnet.evaluation.metrics import RADIUS
 from asmnet.geometry import CropTransform, FloatArray
 from asmnet.image import ImageArray, crop_image, load_image
@@ -78,30 +78,17 @@ def calibrate(model: nn.Module, config: LandmarkConfig, data: Path) -> Calibrati
     of_crops = np.log(np.concatenate([spreads, empty_spreads])).mean(axis=1)
     is_face = np.arange(len(of_crops)) < len(spreads)
     return Calibration(
-        confidence=fit_logistic(np.log(spreads).ravel(), (errors < RADIUS / margin).ravel()),
-        presence=fit_logistic(of_crops, is_face, balanced=True),
+        confidence=_curve(np.log(spreads).ravel(), (errors < RADIUS / margin).ravel()),
+        presence=_curve(of_crops, is_face, balance=True),
     )
 
 
-def fit_logistic(
-    values: FloatArray, labels: NDArray[np.bool_], *, balanced: bool = False
+def _curve(
+    values: FloatArray, labels: NDArray[np.bool_], *, balance: bool = False
 ) -> tuple[float, float]:
-    """Offset and slope of the logistic regression of labels (n,) on values (n,).
-
-    Args:
-        values: one number each.
-        labels: what is to be told from them.
-        balanced: both labels count alike, however often they occur.
-    """
-    signs = np.where(labels, 1.0, -1.0)
-    weights = np.ones(len(labels))
-    if balanced:
-        weights = np.where(labels, 0.5 / labels.mean(), 0.5 / (~labels).mean())
-
-    def loss(line: FloatArray) -> float:
-        # A trace of a pull to zero keeps the slope finite where a threshold parts the labels.
-        logits = line[0] + line[1] * values
-        return float((weights * np.logaddexp(0, -signs * logits)).mean() + 1e-4 * line[1] ** 2)
-
-    offset, slope = minimize(loss, np.zeros(2)).x
+    """Offset and slope of a logistic curve of labels (n,) on values (n,)."""
+    features = np.column_stack([np.ones(len(values)), values])
+    # A trace of a pull to zero keeps the slope finite where a threshold parts the labels.
+    ridge = (0.0, 2e-4 * len(values))
+    offset, slope = logistic_regression(features, labels, ridge=ridge, balance=balance)
     return float(offset), float(slope)

@@ -255,7 +255,7 @@ OPEN_LICENSE = "Apache-2.0"
 TRAINING_DATA = {
     "detection": [
         "photos of groups, streets, meetings and stages from open repositories and research sets",
-        "Face Mask Detection, boxes drawn by people",
+        "Face Mask Detection, manual boxes",
         "inter-faces (CC0), portraits of the US Congress (public domain), FairFace (CC BY 4.0)",
         "UTKFace, FG-NET, and 300W's training part (AFW, Helen, LFPW)",
         "300W-LP, IBUG part; YouTube Faces frames; Pointing'04, people 01-07; Helen photos",
@@ -263,7 +263,7 @@ TRAINING_DATA = {
         "boxes and key points of YuNet (MIT, trained on WIDER FACE) and of asmnet-68",
     ],
     "landmarks": [
-        "300W training part (AFW, Helen, LFPW), human labels",
+        "300W training part (AFW, Helen, LFPW), manual labels",
         "300W-LP, IBUG part",
         "YouTube Faces frames, pseudo-labels",
         "Pointing'04, people 01-07, pan and tilt",

@@ -33,7 +33,7 @@ from asmnet.training.landmarks.asm import (
     smooth_landmarks,
 )
 
-# Share of each set in the samples: first, and for the last epochs, when the human labels of 300W
+# Share of each set in the samples: first, and for the last epochs, when the manual labels of 300W
 # or WFLW matter more than variety. Helen's photos without labels come with a teacher's.
 EARLY_SAMPLING_WEIGHTS = {
     "300w": 0.5, "wflw": 0.5, "300w_lp_ibug": 0.17, "youtube_faces": 0.18, "pointing04": 0.15,

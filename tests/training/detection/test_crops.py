@@ -14,7 +14,7 @@ from asmnet.datasets.detection import DetectionPhoto  # noqa: E402
 from asmnet.geometry import box_iou  # noqa: E402
 from asmnet.training.detection import crops  # noqa: E402
 from asmnet.training.detection.crops import CropDataset, Place, Places, find_places  # noqa: E402
-from asmnet.training.detection.mosaics import Material, Photo, pyramid  # noqa: E402
+from asmnet.training.detection.material import Material, Photo, pyramid  # noqa: E402
 from asmnet.types import Detection  # noqa: E402
 
 

@@ -9,7 +9,12 @@ from made_mosaics import brightest, dotted_photo  # noqa: E402
 
 from asmnet.training.config import MosaicOptions  # noqa: E402
 from asmnet.training.detection import mosaics  # noqa: E402
-from asmnet.training.detection.mosaics import Material, MosaicDataset  # noqa: E402
+from asmnet.training.detection.material import (  # noqa: E402
+    Material,
+    pyramid,
+    without_faces,
+)
+from asmnet.training.detection.mosaics import MosaicDataset  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -66,8 +71,10 @@ def test_faces_cut_off_are_left_out_and_others_stay():
 
 
 def test_mosaics_are_the_same_for_the_same_seed():
-    material = Material(photos={"crowds": [dotted_photo()], "utkface": [dotted_photo()]})
-    material.negatives = [mosaics.pyramid(np.full((80, 80, 3), 99, np.uint8))]
+    material = Material(
+        photos={"crowds": [dotted_photo()], "utkface": [dotted_photo()]},
+        hard=[pyramid(np.full((80, 80, 3), 99, np.uint8))],
+    )
     make = [
         MosaicDataset(material, MosaicOptions(), size=64, length=9, seed=seed)[4]
         for seed in (1, 1, 2)
@@ -80,4 +87,4 @@ def test_mosaics_are_the_same_for_the_same_seed():
 def test_painted_faces_are_gone():
     image = np.zeros((20, 20, 3), np.uint8)
     image[5:10, 5:10] = 255
-    assert mosaics.without_faces(image, np.array([[5.0, 5, 10, 10]])).max() < 20
+    assert without_faces(image, np.array([[5.0, 5, 10, 10]])).max() < 20

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 from asmnet.datasets.records import LabelError  # noqa: E402
 from asmnet.evaluation.robustness import Reliability, roc_area  # noqa: E402
 from asmnet.training.config import read_config  # noqa: E402
-from asmnet.training.export.calibration import RADIUS, calibrate, fit_logistic  # noqa: E402
+from asmnet.training.export.calibration import RADIUS, calibrate  # noqa: E402
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 CONFIG = replace(read_config(CONFIGS / "asmnet-68-points.toml"), size=64)
@@ -24,30 +24,6 @@ class Blind(torch.nn.Module):
         n = len(images)
         points = torch.full((n, 68, 2), 0.5)
         return points, torch.eye(3).expand(n, 3, 3), torch.full((n, 68), 0.02)
-
-
-def test_logistic_regression_finds_the_line_that_made_the_labels():
-    rng = np.random.default_rng(0)
-    values = rng.normal(0, 2, 40000)
-    labels = rng.random(40000) < 1 / (1 + np.exp(-(0.7 - 1.5 * values)))
-    assert fit_logistic(values, labels) == pytest.approx((0.7, -1.5), abs=0.05)
-
-
-def test_balanced_labels_count_alike():
-    rng = np.random.default_rng(0)
-    values = np.concatenate([rng.normal(-1, 1, 9000), rng.normal(1, 1, 1000)])
-    labels = np.arange(10000) < 9000
-    offset, slope = fit_logistic(values, labels, balanced=True)
-    # Two equal bell curves: the odds at x are exp(-2 x), and even in the middle.
-    assert (offset, slope) == pytest.approx((0, -2), abs=0.15)
-    assert fit_logistic(values, labels)[0] == pytest.approx(np.log(9), abs=0.15)
-
-
-def test_parted_labels_keep_the_slope_finite():
-    offset, slope = fit_logistic(np.array([0.0, 1, 4, 5]), np.array([True, True, False, False]))
-    assert slope < 0
-    assert abs(slope) < 100
-    assert -offset / slope == pytest.approx(2.5, abs=0.1)
 
 
 def test_a_network_that_is_always_wrong_has_no_confidence(data):
