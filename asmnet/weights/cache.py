@@ -21,6 +21,7 @@ from typing import TypeGuard
 from urllib.parse import quote
 
 from asmnet.errors import WeightsError, WeightsNotFoundError
+from asmnet.weights.families import families
 from asmnet.weights.records import (
     COMMIT,
     Source,
@@ -189,7 +190,7 @@ def _read_cached(path: Path) -> str | None:
 
 
 def _known() -> str:
-    return f"{', '.join(manifest())}, {HUB_SCHEME}org/repo[@revision]#name"
+    return f"{', '.join((*families(), *manifest()))}, {HUB_SCHEME}org/repo[@revision]#name"
 
 
 def _to_download(name: str) -> str:

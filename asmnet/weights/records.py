@@ -122,15 +122,19 @@ def manifest() -> Mapping[str, WeightsRecord]:
     Raises:
         WeightsError: the package lacks its data files.
     """
+    return parse_manifest(manifest_text(), str(PACKAGE / MANIFEST))
+
+
+def manifest_text() -> str:
+    """The package's own manifest; WeightsError without it."""
     path = PACKAGE / MANIFEST
     try:
-        content = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise WeightsError(
             f"{path}: the file is lost: reinstall with `pip install --force-reinstall asmnet`; for "
             "a frozen program call PyInstaller with `--collect-data asmnet`"
         ) from error
-    return parse_manifest(content, str(path))
 
 
 def parse_manifest(
