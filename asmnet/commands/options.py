@@ -10,7 +10,7 @@ from asmnet.analyzer import LANDMARK_COUNTS
 from asmnet.detector import DEFAULT_MIN_SCORE, DEFAULT_SIDE, FaceDetector, check_input_size
 from asmnet.errors import InvalidInputError
 from asmnet.weights import find_family
-from asmnet.weights.families import DEFAULT, VARIABLE
+from asmnet.weights.family import DEFAULT, VARIABLE
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 # What shells report of a program that a closed pipe ended.

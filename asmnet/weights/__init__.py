@@ -18,7 +18,7 @@ from asmnet.weights.cache import (
     read_file,
     read_verified,
 )
-from asmnet.weights.families import (
+from asmnet.weights.family import (
     Family,
     choose_detector,
     choose_landmarker,

@@ -86,6 +86,11 @@ class WeightsRecord:
     source: Source | None = None
 
     @property
+    def short_license(self) -> str:
+        """The licence without what explains it."""
+        return self.license.partition(":")[0]
+
+    @property
     def path(self) -> Path:
         """Where the file lies on this machine, if it is there."""
         if self.source is None:
