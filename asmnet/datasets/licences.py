@@ -7,6 +7,7 @@ open-source licence. The records say what the sets' own pages say: facts, no leg
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -15,7 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from asmnet.datasets.records import LabelError
-from asmnet.errors import InvalidInputError
+from asmnet.errors import InvalidInputError, WeightsError
+from asmnet.weights import MANIFEST, find_record, is_named, manifest
+from asmnet.weights.records import read_records
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,28 @@ The photos of ``crowds`` have a licence each: see `licence_of`.
 OPEN_TEACHERS = {"mediapipe": "Apache-2.0", "yunet": "MIT"}
 OPEN_WEIGHTS = frozenset({"Apache-2.0", "MIT", "CC0-1.0"})
 """Licences of weights that open weights may start from, or learn from."""
+
+
+def weights_licence(weights: str) -> str | None:
+    """The licence of named weights, or of a file that a manifest knows by its hash; or None.
+
+    The manifest is the package's, or the one beside the file, as an export writes it.
+
+    Raises:
+        WeightsError: the file cannot be read.
+    """
+    if is_named(weights):
+        return find_record(weights).license
+    path = Path(weights)
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read: {error}") from error
+    known = {record.sha256: record.license for record in manifest().values()}
+    beside = path.resolve().parent.parent / MANIFEST
+    if beside.exists():
+        known |= {r["sha256"]: r["license"] for r in read_records(beside)}
+    return known.get(digest)
 
 
 def licence_of(source: str, image: Path) -> SetLicence:

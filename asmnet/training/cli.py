@@ -10,6 +10,7 @@ from pathlib import Path
 
 from asmnet.commands.options import positive
 from asmnet.commands.outputs import OutputCheck, add_overwrite_option, check_outputs
+from asmnet.datasets.pseudo_labels import DETECTOR, FOLDERS, OPEN_FOLDER
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.pose3d import FACE3D
 from asmnet.schemes import IBUG_68, WFLW_98
@@ -98,6 +99,13 @@ def _parser() -> argparse.ArgumentParser:
     label = commands.add_parser("label", help="label unlabelled photos with a trained network")
     label.add_argument("weights", help="a name or an ONNX file, with confidence and presence")
     label.add_argument("--data", type=Path, required=True, help="root of the data folders")
+    label.add_argument(
+        "--detector", default=DETECTOR, metavar="NAME", help=f"finds the faces ({DETECTOR})"
+    )
+    label.add_argument(
+        "--sets", nargs="+", choices=(*FOLDERS, OPEN_FOLDER), default=FOLDERS,
+        help=f"whose photos ({' and '.join(FOLDERS)})",
+    )  # fmt: skip
     label.add_argument("--out", type=Path, required=True, help="the .npz file for a config")
     add_overwrite_option(label)
     label.set_defaults(run=_label)
@@ -305,8 +313,14 @@ def _synthesize(options: argparse.Namespace) -> int:
 def _label(options: argparse.Namespace) -> int:
     from asmnet.datasets.pseudo_labels import write_labels
 
-    check_outputs(options, ["out"], [options.weights])
-    count = write_labels(options.weights, options.data, options.out)
+    check_outputs(options, ["out"], [options.weights, options.detector])
+    count = write_labels(
+        options.weights,
+        options.data,
+        options.out,
+        detector=options.detector,
+        folders=options.sets,
+    )
     print(f"{options.out}: {count} faces")
     return 0
 

@@ -6,7 +6,6 @@ into the run.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -15,11 +14,17 @@ from typing import Any
 
 import numpy as np
 
-from asmnet.datasets.licences import LICENCES, OPEN_TEACHERS, OPEN_WEIGHTS, require_open, sets_read
-from asmnet.errors import InvalidInputError, WeightsError
+from asmnet.datasets.licences import (
+    LICENCES,
+    OPEN_TEACHERS,
+    OPEN_WEIGHTS,
+    require_open,
+    sets_read,
+    weights_licence,
+)
+from asmnet.datasets.pseudo_labels import LICENCE, ROLES
+from asmnet.errors import InvalidInputError
 from asmnet.training.config import Config, DetectorConfig, LandmarkConfig, VerifierConfig
-from asmnet.weights import MANIFEST, find_record, is_named, manifest
-from asmnet.weights.records import read_records
 
 READ = "licences.json"
 """The file of a run that lists the sets that it read, with their licences."""
@@ -108,8 +113,9 @@ def _require_open_run(folder: Path) -> None:
         raise InvalidInputError(f"start: {error}") from error
 
 
-def _require_open_weights(key: str, weights: str) -> None:
-    licence = _licence(weights)
+def _require_open_weights(key: str, weights: str, licence: str | None = None) -> None:
+    if licence is None:
+        licence = weights_licence(weights)
     if licence not in OPEN_WEIGHTS:
         raise InvalidInputError(
             f"{key}: expected weights under {' or '.join(sorted(OPEN_WEIGHTS))} in an open config, "
@@ -117,36 +123,22 @@ def _require_open_weights(key: str, weights: str) -> None:
         )
 
 
-def _licence(weights: str) -> str | None:
-    """The licence of named weights, or of a file that a manifest knows by its hash."""
-    if is_named(weights):
-        return find_record(weights).license
-    path = Path(weights)
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error}") from error
-    known = {record.sha256: record.license for record in manifest().values()}
-    beside = path.resolve().parents[1] / MANIFEST
-    if beside.exists():
-        known |= {r["sha256"]: r["license"] for r in read_records(beside)}
-    return known.get(digest)
-
-
 def _require_open_teacher(path: Path) -> None:
+    """Refuses labels unless all that made them is open, by what the file itself says of it."""
     try:
         with np.load(path) as labels:
-            teacher, detector = (
-                str(labels[key]) if key in labels else None for key in ("teacher", "detector")
+            names, licences = (
+                {role: str(labels[role + end]) for role in ROLES if role + end in labels}
+                for end in ("", LICENCE)
             )
     except (OSError, ValueError) as error:
         raise InvalidInputError(
             f"teacher_labels: expected a label file, got {path}: {error}"
         ) from error
-    if teacher is None:
+    if "teacher" not in names:
         raise InvalidInputError(
             f"teacher_labels: expected a file that names its teacher in an open config, got {path}"
         )
-    for weights in (teacher, detector):
-        if weights is not None and weights not in OPEN_TEACHERS:
-            _require_open_weights("teacher_labels", weights)
+    for role, weights in names.items():
+        if weights not in OPEN_TEACHERS:
+            _require_open_weights("teacher_labels", weights, licences.get(role))

@@ -213,6 +213,22 @@ def test_open_sets_may_be_mixed(tmp_path):
             "^teacher_labels: .* got asmnet-face: research use only",
         ),
         ({"teacher": "mediapipe"}, None),
+        # What a file says itself holds, wherever its teacher is by now.
+        ({"teacher": "gone.onnx", "teacher_licence": "Apache-2.0"}, None),
+        (
+            {"teacher": "gone.onnx", "teacher_licence": "unknown"},
+            "^teacher_labels: .* got gone.onnx: unknown",
+        ),
+        (
+            {
+                "teacher": "mediapipe",
+                "detector": "a.onnx",
+                "detector_licence": "MIT",
+                "verifier": "asmnet-face-verifier",
+                "verifier_licence": "research use only",
+            },
+            "^teacher_labels: .* got asmnet-face-verifier: research use only",
+        ),
     ],
 )
 def test_labels_of_a_closed_teacher_are_refused(tmp_path, teacher, message):
