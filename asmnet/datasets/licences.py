@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -67,8 +67,43 @@ LICENCES = {record.name: record for record in _LICENCES}
 The photos of ``crowds`` have a licence each: see `licence_of`.
 """
 
-# What labels may come from besides open weights, and be open themselves.
-OPEN_TEACHERS = {"mediapipe": "Apache-2.0", "yunet": "MIT"}
+
+@dataclass(frozen=True)
+class TeacherLicence:
+    """A network of others that open weights learn from.
+
+    Attributes:
+        name: as label files and the manifest call it.
+        licence: of its weights.
+        evidence: where that is written.
+        trained_on: what its makers say that it was trained on, and what is not known.
+    """
+
+    name: str
+    licence: str
+    evidence: str
+    trained_on: str
+
+
+_TEACHERS = (
+    TeacherLicence(
+        "mediapipe",
+        "Apache-2.0",
+        "LICENSE of MediaPipe, and the face mesh's model card",
+        "photos of Google's own, as its model card says; they are not public",
+    ),
+    TeacherLicence(
+        "yunet",
+        "MIT",
+        "LICENSE beside it in OpenCV's model zoo",
+        "WIDER FACE, whose photos are for research; its makers released the weights under MIT",
+    ),
+)
+OPEN_TEACHERS = {teacher.name: teacher for teacher in _TEACHERS}
+"""What labels may come from besides open weights, and be open themselves."""
+BOX_TEACHER = "yunet"
+"""Whose boxes the label files of `BOXED_SETS` hold."""
+BOXED_SETS = ("open", "crowds")
 OPEN_WEIGHTS = frozenset({"Apache-2.0", "MIT", "CC0-1.0"})
 """Licences of weights that open weights may start from, or learn from."""
 
@@ -158,12 +193,19 @@ def sets_read(photos: Iterable[tuple[str, Path]]) -> list[dict[str, Any]]:
         photos: source and path of each photo; one with several faces may come several times.
 
     Returns:
-        name, licence, open, evidence as in `SetLicence`, and photos, the number of different ones.
+        name, licence, open, evidence as in `SetLicence`; photos, the number of different ones; and
+        sha256 of their names with their folders', sorted, one a line.
     """
-    count = Counter(_licence_or_unknown(source, path) for source, path in set(photos))
+    groups: dict[SetLicence, list[str]] = defaultdict(list)
+    for source, path in set(photos):
+        groups[_licence_or_unknown(source, path)].append(f"{path.parent.name}/{path.name}\n")
     return [
-        {**asdict(record), "photos": number}
-        for record, number in sorted(count.items(), key=lambda item: item[0].name)
+        {
+            **asdict(record),
+            "photos": len(names),
+            "sha256": hashlib.sha256("".join(sorted(names)).encode()).hexdigest(),
+        }
+        for record, names in sorted(groups.items(), key=lambda item: item[0].name)
     ]
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from asmnet.datasets.licences import (
+    BOX_TEACHER,
+    BOXED_SETS,
     LICENCES,
     OPEN_TEACHERS,
     OPEN_WEIGHTS,
@@ -25,6 +27,7 @@ from asmnet.datasets.licences import (
 from asmnet.datasets.pseudo_labels import LICENCE, ROLES
 from asmnet.errors import InvalidInputError
 from asmnet.training.config import Config, DetectorConfig, LandmarkConfig, VerifierConfig
+from asmnet.weights import is_named
 
 READ = "licences.json"
 """The file of a run that lists the sets that it read, with their licences."""
@@ -55,37 +58,43 @@ def check_config(config: Config) -> None:
         _require_open_weights("detector", config.detector)
     if isinstance(config, DetectorConfig | VerifierConfig):
         _require_open_weights("labeller", config.labeller)
-    if isinstance(config, VerifierConfig) or config.start is None:
-        return
-    if isinstance(config, LandmarkConfig) and config.start_config is not None:
+    start = _start_run(config)
+    if start is not None:
+        _require_open_run(start)
+    elif isinstance(config, LandmarkConfig) and config.start is not None:
         _require_open_weights("start", config.start)
-    else:
-        _require_open_run(Path(config.start))
 
 
-def write_read(photos: Iterable[tuple[str, Path]], folder: Path, *, open_only: bool) -> None:
+def write_read(photos: Iterable[tuple[str, Path]], folder: Path, config: Config) -> None:
     """Writes the sets that a run reads into its folder; an open one may read open sets only.
+
+    Of an open run it writes as well what the run that it starts from has read, and its teachers.
 
     Args:
         photos: source and path of each, as `asmnet.datasets.licences.sets_read` takes them.
         folder: of the run; made if it is missing.
-        open_only: whether the config is open.
+        config: of the run.
 
     Raises:
         InvalidInputError: an open run that read a closed set.
     """
     read = sets_read(photos)
-    if open_only:
+    content: dict[str, Any] = {"open": config.open, "sets": read}
+    if config.open:
         require_open(read)
+        start = _start_run(config)
+        if start is not None:
+            known = {item["name"] for item in read}
+            read += [item for item in read_open_run(start)["sets"] if item["name"] not in known]
+        content["teachers"] = _teachers(config, read)
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f"{READ}.{os.getpid()}.tmp"  # processes that share a run write it each
-    content = {"open": open_only, "sets": read}
     temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     temporary.replace(folder / READ)
 
 
-def read_open_run(folder: Path) -> list[dict[str, Any]]:
-    """The sets that an open run read.
+def read_open_run(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """What an open run learnt from: "sets", and "teachers", none of them closed.
 
     Raises:
         InvalidInputError: the run is not there, or not open.
@@ -103,7 +112,37 @@ def read_open_run(folder: Path) -> list[dict[str, Any]]:
         raise InvalidInputError(
             f"{folder}: expected a run of an open config with {READ}, got none: {error}"
         ) from error
-    return sets
+    return {"sets": sets, "teachers": list(content.get("teachers", ()))}
+
+
+def _start_run(config: Config) -> Path | None:
+    """The run that a config starts from, if it does and it is one."""
+    start, exported = (getattr(config, key, None) for key in ("start", "start_config"))
+    return None if start is None or exported is not None else Path(start)
+
+
+def _teachers(config: Config, read: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
+    """The networks that an open run learns from: role, name and licence of each."""
+    roles: list[tuple[str, str, str | None]] = []
+    if any(item["name"].startswith(BOXED_SETS) for item in read):
+        roles.append(("boxes of the photos", BOX_TEACHER, None))
+    if isinstance(config, LandmarkConfig) and config.teacher_labels is not None:
+        names, licences = _made_by(Path(config.teacher_labels))
+        roles += [(f"labels, {role}", names[role], licences.get(role)) for role in names]
+    for key in ("detector", "labeller"):
+        if hasattr(config, key):
+            roles.append((key, getattr(config, key), None))
+    if isinstance(config, LandmarkConfig) and config.start_config is not None:
+        roles.append(("start", str(config.start), None))
+    return [_teacher(*each) for each in roles]
+
+
+def _teacher(role: str, weights: str, licence: str | None) -> dict[str, str]:
+    known = OPEN_TEACHERS.get(weights)
+    if known is not None:
+        return {"role": role, "name": known.name, "licence": known.licence}
+    name = weights if is_named(weights) else Path(weights).name
+    return {"role": role, "name": name, "licence": licence or weights_licence(weights) or "unknown"}
 
 
 def _require_open_run(folder: Path) -> None:
@@ -123,8 +162,8 @@ def _require_open_weights(key: str, weights: str, licence: str | None = None) ->
         )
 
 
-def _require_open_teacher(path: Path) -> None:
-    """Refuses labels unless all that made them is open, by what the file itself says of it."""
+def _made_by(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Names and licences by role, as far as a label file tells them."""
     try:
         with np.load(path) as labels:
             names, licences = (
@@ -135,6 +174,12 @@ def _require_open_teacher(path: Path) -> None:
         raise InvalidInputError(
             f"teacher_labels: expected a label file, got {path}: {error}"
         ) from error
+    return names, licences
+
+
+def _require_open_teacher(path: Path) -> None:
+    """Refuses labels unless all that made them is open."""
+    names, licences = _made_by(path)
     if "teacher" not in names:
         raise InvalidInputError(
             f"teacher_labels: expected a file that names its teacher in an open config, got {path}"

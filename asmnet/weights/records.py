@@ -36,6 +36,11 @@ _FIELDS: Mapping[str, tuple[type, ...]] = {
     "training_config": (str, type(None)),
     "metrics": (dict,),
 }
+# What each entry of a list that a record may lack has to tell.
+_LISTS: Mapping[str, Mapping[str, type]] = {
+    "data_sets": {"name": str, "licence": str, "evidence": str, "photos": int},
+    "teachers": {"name": str, "licence": str, "role": str},
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,9 @@ class WeightsRecord:
         training_config: file in the repository that made them; None for weights made elsewhere.
         metrics: measured figures, each with "value" and the "command" that prints it.
         source: where to download the file; None for bundled weights.
+        data_sets: of open weights the sets again: "name", "licence", "evidence", "photos", their
+            number, and in most "sha256" of their names.
+        teachers: of open weights the networks that they learnt from: "name", "licence", "role".
     """
 
     name: str
@@ -84,6 +92,8 @@ class WeightsRecord:
     training_config: str | None
     metrics: Mapping[str, Any]
     source: Source | None = None
+    data_sets: tuple[Mapping[str, Any], ...] = ()
+    teachers: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def short_license(self) -> str:
@@ -201,9 +211,21 @@ def _parse_record(entry: Any, origin: str, source: Source | None) -> WeightsReco
     if own is not None:
         source = _parse_source(own, origin)
     fields = {field: entry[field] for field in _FIELDS}
-    return WeightsRecord(
-        **{**fields, "training_data": tuple(entry["training_data"]), "source": source}
-    )
+    fields |= {"training_data": tuple(entry["training_data"]), "source": source}
+    for field, keys in _LISTS.items():
+        fields[field] = _parse_list(entry.get(field, []), keys, f"{origin}: {field}")
+    return WeightsRecord(**fields)
+
+
+def _parse_list(
+    entries: Any, keys: Mapping[str, type], origin: str
+) -> tuple[Mapping[str, Any], ...]:
+    for entry in entries if isinstance(entries, list) else [entries]:
+        if not isinstance(entry, dict) or not all(
+            isinstance(entry.get(key), expected) for key, expected in keys.items()
+        ):
+            raise WeightsError(f"{origin}: expected {', '.join(keys)} of each, got {entry!r}")
+    return tuple(entries)
 
 
 def _parse_source(entry: Any, origin: str) -> Source:
