@@ -30,12 +30,16 @@ class SetLicence:
         licence: short name, or what the terms allow.
         open: whether weights that learnt from it may be used for anything.
         evidence: where that is written, in one line.
+        creator: who is to be named.
+        url: where the set, or its repository, is.
     """
 
     name: str
     licence: str
     open: bool
     evidence: str
+    creator: str = ""
+    url: str = ""
 
 
 _RESEARCH = "research only"
@@ -53,14 +57,39 @@ _LICENCES = (
     SetLicence("facemask", "not clear", False, "called CC0, but agencies' marks are on photos"),
     SetLicence("utkface", "non-commercial research", False, "UTKFace's own terms"),
     SetLicence("fgnet", _RESEARCH, False, "FG-NET's own terms"),
-    SetLicence("open/interfaces", "CC0 1.0", True, "README of inter-faces (C. Downer); CREDITS.md"),
-    SetLicence("open/congress", "public domain", True, "US Government Publishing Office"),
-    SetLicence("open/fairface", "CC BY 4.0", True, "FairFace (Kärkkäinen and Joo, 2021)"),
-    SetLicence("makehuman", "CC0 1.0", True, "LICENSE files of MakeHuman's targets and assets"),
-    SetLicence("hdri", "CC0 1.0", True, "HDRI Haven's licence page"),
-    SetLicence("ict_face68", "MIT", True, "LICENSE of ICT-FaceKit"),
+    SetLicence(
+        "open/interfaces", "CC0 1.0", True,
+        "README of inter-faces; its CREDITS names the page of each photo",
+        "C. Downer, inter-faces", "https://github.com/cjdowner/interfaces",
+    ),
+    SetLicence(
+        "open/congress", "public domain", True,
+        "official portraits of the US Congress, works of the US Government Publishing Office",
+        "US Government Publishing Office",
+    ),
+    SetLicence(
+        "open/fairface", "CC BY 4.0", True,
+        "FairFace's page; its photos are other people's, whom it does not name",
+        "Kimmo Kärkkäinen and Jungseock Joo, FairFace, 2021", "https://github.com/joojs/fairface",
+    ),
+    SetLicence(
+        "open/own", "your own", True,
+        "whoever trains on them vouches for them", "whoever trains on them",
+    ),
+    SetLicence(
+        "makehuman", "CC0 1.0", True, "LICENSE files of MakeHuman's targets and assets",
+        "MakeHuman's team", "https://github.com/makehumancommunity/makehuman",
+    ),
+    SetLicence(
+        "hdri", "CC0 1.0", True, "HDRI Haven's licence page",
+        "HDRI Haven", "https://polyhaven.com/license",
+    ),
+    SetLicence(
+        "ict_face68", "MIT", True, "LICENSE of ICT-FaceKit",
+        "USC Institute for Creative Technologies", "https://github.com/USC-ICT/ICT-FaceKit",
+    ),
     SetLicence("synthetic", "CC0 1.0", True, "pictures rendered of makehuman and hdri alone"),
-)
+)  # fmt: skip
 LICENCES = {record.name: record for record in _LICENCES}
 """Of every set that is under one licence as a whole, or of each of its parts; by name.
 
@@ -176,6 +205,8 @@ def crowds_licences(folder: Path) -> dict[str, SetLicence]:
             row["licence"],
             row["terms"].startswith("open"),
             f"{row['repository']}: {row['terms']}",
+            row["repository"].partition("/")[0],
+            f"https://github.com/{row['repository']}",
         )
         for row in rows
     }

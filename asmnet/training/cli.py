@@ -10,6 +10,7 @@ from pathlib import Path
 
 from asmnet.commands.options import positive
 from asmnet.commands.outputs import OutputCheck, add_overwrite_option, check_outputs
+from asmnet.datasets.credits import CREDITS, credits_of
 from asmnet.datasets.pseudo_labels import DETECTOR, FOLDERS, OPEN_FOLDER
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.pose3d import FACE3D
@@ -179,6 +180,14 @@ def _parser() -> argparse.ArgumentParser:
     face3d.add_argument("--out", type=Path, default=FACE3D, help="default: the package's own")
     add_overwrite_option(face3d)
     face3d.set_defaults(run=_face3d)
+
+    credit = commands.add_parser("credits", help="write who made what open weights learnt from")
+    credit.add_argument("--data", type=Path, required=True, help="root of the data folders")
+    credit.add_argument(
+        "--out", type=Path, default=PACKAGE / "weights" / CREDITS, help="default: the package's own"
+    )
+    add_overwrite_option(credit)
+    credit.set_defaults(run=_credits)
 
     publish = commands.add_parser("publish", help="put exported weights on a Hugging Face hub")
     publish.add_argument("folder", type=Path, help="what `export --out` wrote")
@@ -390,6 +399,13 @@ def _face3d(options: argparse.Namespace) -> int:
 
     check_outputs(options, ["out"])
     write_face3d(options.data, options.out)
+    print(f"{options.out}: {options.out.stat().st_size} bytes")
+    return 0
+
+
+def _credits(options: argparse.Namespace) -> int:
+    check_outputs(options, ["out"])
+    options.out.write_text(credits_of(options.data), encoding="utf-8")
     print(f"{options.out}: {options.out.stat().st_size} bytes")
     return 0
 

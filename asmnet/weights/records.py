@@ -220,7 +220,9 @@ def _parse_record(entry: Any, origin: str, source: Source | None) -> WeightsReco
 def _parse_list(
     entries: Any, keys: Mapping[str, type], origin: str
 ) -> tuple[Mapping[str, Any], ...]:
-    for entry in entries if isinstance(entries, list) else [entries]:
+    if not isinstance(entries, list):
+        raise WeightsError(f"{origin}: expected a list, got {entries!r}")
+    for entry in entries:
         if not isinstance(entry, dict) or not all(
             isinstance(entry.get(key), expected) for key, expected in keys.items()
         ):

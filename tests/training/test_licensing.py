@@ -152,6 +152,7 @@ def test_a_detector_learns_from_open_photos_only(open_data, tmp_path):
     assert record["data_sets"][1] == {
         "name": "open/fairface", "licence": "CC BY 4.0", "photos": len(photos),
         "evidence": LICENCES["open/fairface"].evidence,
+        "creator": LICENCES["open/fairface"].creator, "url": LICENCES["open/fairface"].url,
         "sha256": hashlib.sha256(names.encode()).hexdigest(),
     }  # fmt: skip
     assert record["teachers"] == [

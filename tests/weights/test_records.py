@@ -99,7 +99,7 @@ TEACHER = {"name": "yunet", "licence": "MIT", "role": "boxes"}
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"data_sets": DATA_SET}, "data_sets: expected name, licence, evidence, photos of each"),
+        ({"data_sets": DATA_SET}, "data_sets: expected a list, got {'name'"),
         ({"data_sets": [{**DATA_SET, "photos": "3"}]}, "data_sets: expected name, licence"),
         ({"teachers": [TEACHER, {"name": "yunet"}]}, "teachers: expected name, licence, role of"),
         ({"teachers": ["yunet"]}, "role of each, got 'yunet'"),
