@@ -7,7 +7,7 @@ import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
@@ -24,6 +24,7 @@ from asmnet.landmarker import FaceLandmarker
 from asmnet.pool import map_in_order
 from asmnet.session import RuntimeOptions, Weights, check_runtime
 from asmnet.types import Detection, Face
+from asmnet.weights import choose_detector, choose_landmarker, find_family
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -43,14 +44,17 @@ class FaceAnalyzer:
         self,
         *,
         landmarks: int = 68,
-        detector: Weights | FaceDetector = "asmnet-face",
+        weights: str | None = None,
+        detector: Weights | FaceDetector | None = None,
         landmarker: Weights | FaceLandmarker | None = None,
         **runtime: Unpack[RuntimeOptions],
     ) -> None:
         """Loads both networks, unless they are given loaded.
 
         Args:
-            landmarks: 68 or 98 points; chooses the landmarker "asmnet-68" or "asmnet-98".
+            landmarks: 68 or 98 points.
+            weights: the family of all weights that are not given below, for example "research";
+                None is that of the environment variable ``ASMNET_WEIGHTS``, or "research".
             detector: name, ``hf://`` reference or path of the detector's weights, or a loaded
                 detector, for example ``FaceDetector(input_size=2560)`` for smaller faces.
             landmarker: the same of the landmarker, instead of ``landmarks``.
@@ -62,13 +66,12 @@ class FaceAnalyzer:
             WeightsError: weights or a provider cannot be used.
         """
         check_runtime(**runtime)  # even where both networks are loaded already
-        landmarks = check_landmarks(landmarks)
+        landmarks, family = check_landmarks(landmarks), find_family(weights)
         if not isinstance(detector, FaceDetector):
-            detector = FaceDetector(detector, **runtime)
+            detector, verifier = choose_detector(detector, family)
+            detector = FaceDetector(detector, verifier=verifier, **runtime)
         if not isinstance(landmarker, FaceLandmarker):
-            landmarker = FaceLandmarker(
-                f"asmnet-{landmarks}" if landmarker is None else landmarker, **runtime
-            )
+            landmarker = FaceLandmarker(choose_landmarker(landmarker, family, landmarks), **runtime)
         self._detector, self._landmarker = detector, landmarker
 
     def detect(
@@ -294,19 +297,22 @@ def detect(
     image: ImageSource,
     *,
     landmarks: int = 68,
+    weights: str | None = None,
     channel_order: ChannelOrder = "rgb",
     min_score: float = DEFAULT_MIN_SCORE,
     max_faces: int | None = None,
 ) -> list[Face]:
     """Faces, landmarks and head pose of one image, best score first; ``[]`` without a face.
 
-    The networks are loaded at the first call and kept. For other weights, threads or providers
-    make a `FaceAnalyzer`.
+    The networks are loaded at the first call and kept. For weights of your own, threads or
+    providers make a `FaceAnalyzer`.
 
     Args:
         image: a path, the bytes of an image file, a PIL image, or an array (H, W), (H, W, 3) or
             (H, W, 4) of uint8, uint16 or float in 0–1.
         landmarks: 68 or 98 points.
+        weights: their family, for example "research"; None is that of the environment variable
+            ``ASMNET_WEIGHTS``, or "research".
         channel_order: of an array's colours, "rgb" or "bgr" (OpenCV's).
         min_score: 0–1, faces below are not returned.
         max_faces: keep only so many of the best; None keeps all.
@@ -316,11 +322,11 @@ def detect(
         InvalidInputError: an option out of its range.
         WeightsError: the weights cannot be used.
     """
-    return _analyzer(check_landmarks(landmarks)).detect(
+    return _analyzer(check_landmarks(landmarks), find_family(weights).name).detect(
         image, channel_order=channel_order, min_score=min_score, max_faces=max_faces
     )
 
 
-@lru_cache(maxsize=len(LANDMARK_COUNTS))
-def _analyzer(landmarks: int) -> FaceAnalyzer:
-    return FaceAnalyzer(landmarks=landmarks)
+@cache
+def _analyzer(landmarks: int, weights: str) -> FaceAnalyzer:
+    return FaceAnalyzer(landmarks=landmarks, weights=weights)

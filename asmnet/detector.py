@@ -22,12 +22,14 @@ from asmnet.regions import Region, closer_regions, tiles
 from asmnet.session import OnnxSession, RuntimeOptions, Weights
 from asmnet.types import Detection
 from asmnet.verifier import FaceVerifier, face_probability, longer_sides
+from asmnet.weights import choose_detector
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 NMS_IOU = 0.4
 MAX_INPUT_SIZE = 16384  # pixels; more does not fit into memories
+OWN_VERIFIER = "own"  # of the detector's family
 DEFAULT_MIN_SCORE = 0.55
 """Faces below this score are left out; chosen on validation photos (docs/accuracy.md)."""
 
@@ -66,12 +68,12 @@ class FaceDetector:
 
     def __init__(
         self,
-        weights: Weights = "asmnet-face",
+        weights: Weights | None = None,
         *,
         input_size: int | None = None,
         tiles: bool = False,
         rotated_retry: bool = True,
-        verifier: Weights | None = "asmnet-face-verifier",
+        verifier: Weights | None = OWN_VERIFIER,
         min_score: float = DEFAULT_MIN_SCORE,
         **runtime: Unpack[RuntimeOptions],
     ) -> None:
@@ -79,7 +81,8 @@ class FaceDetector:
 
         Args:
             weights: a name in the manifest, ``hf://org/repo[@revision]#name``, or the path of
-                an ONNX file: one of ours, or YuNet's.
+                an ONNX file: one of ours, or YuNet's; or a family, see `asmnet.FaceAnalyzer`.
+                None is the default family's.
             input_size: the finest pass: the image's longer side is scaled to at most so many
                 pixels, a multiple of 32, but to no more than twice its own length. None is 1280,
                 or 640 with YuNet, which takes no more. The first pass is at 320; closer ones, each
@@ -89,7 +92,8 @@ class FaceDetector:
             rotated_retry: where no face is sure, look at the image turned by quarters too, as
                 phones and scanners leave it: three more small passes.
             verifier: the network that looks closely at each place that was found, also a name or a
-                path; None trusts the detector alone. YuNet is always trusted.
+                path; None trusts the detector alone. YuNet is always trusted. "own" is the one of
+                the family that the detector belongs to, or else of the default family.
             min_score: 0–1, faces below are not returned.
             **runtime: threads, providers, session_options, download: see `asmnet.RuntimeOptions`.
 
@@ -97,6 +101,9 @@ class FaceDetector:
             InvalidInputError: an option out of its range.
             WeightsError: the weights or a provider cannot be used.
         """
+        weights, own_verifier = choose_detector(weights)
+        if isinstance(verifier, str) and verifier == OWN_VERIFIER:
+            verifier = own_verifier
         self._session = OnnxSession(weights, **runtime)
         self._format = _format_of(self._session, weights)
         if input_size is None:

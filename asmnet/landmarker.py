@@ -23,6 +23,7 @@ from asmnet.image import ChannelOrder, ImageArray, ImageSource, crop_image, load
 from asmnet.schemes import SCHEMES, LandmarkScheme
 from asmnet.session import OnnxSession, RuntimeOptions, Weights
 from asmnet.types import Face, HeadPose
+from asmnet.weights import choose_landmarker
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -61,19 +62,21 @@ class FaceLandmarker:
 
     def __init__(
         self,
-        weights: Weights = "asmnet-68",
+        weights: Weights | None = None,
         **runtime: Unpack[RuntimeOptions],
     ) -> None:
         """Loads the network.
 
         Args:
             weights: a name in the manifest, ``hf://org/repo[@revision]#name``, or the path of
-                an ONNX file that ``asmnet-train export`` wrote.
+                an ONNX file that ``asmnet-train export`` wrote; or a family, see
+                `asmnet.FaceAnalyzer`. None is the default family's, of 68 points.
             **runtime: threads, providers, session_options, download: see `asmnet.RuntimeOptions`.
 
         Raises:
             WeightsError: the weights or a provider cannot be used.
         """
+        weights = choose_landmarker(weights)
         self._session = OnnxSession(weights, **runtime)
         self._session.require_task("landmarks")
         scheme = self._session.metadata.get("scheme", "")

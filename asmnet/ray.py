@@ -36,7 +36,8 @@ class DetectFaces:
         self,
         *,
         landmarks: int = 68,
-        detector: Weights | FaceDetector = "asmnet-face",
+        weights: str | None = None,
+        detector: Weights | FaceDetector | None = None,
         landmarker: Weights | None = None,
         min_score: float = DEFAULT_MIN_SCORE,
         max_faces: int | None = None,
@@ -45,7 +46,9 @@ class DetectFaces:
         """Loads the networks.
 
         Args:
-            landmarks: 68 or 98 points; chooses the landmarker "asmnet-68" or "asmnet-98".
+            landmarks: 68 or 98 points.
+            weights: the family of all weights that are not given below; None is that of the
+                worker's environment variable ``ASMNET_WEIGHTS``, or "research".
             detector: see `asmnet.FaceAnalyzer`, as for the other weights' options.
             landmarker: the landmarker's weights, instead of ``landmarks``.
             min_score: 0–1, faces below are left out.
@@ -63,6 +66,7 @@ class DetectFaces:
         runtime.setdefault("threads", 1)
         self._analyzer = FaceAnalyzer(
             landmarks=landmarks,
+            weights=weights,
             detector=detector,
             landmarker=landmarker,
             **runtime,

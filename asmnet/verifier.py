@@ -14,6 +14,7 @@ import numpy as np
 from asmnet.geometry import Candidates, CropTransform, FloatArray
 from asmnet.image import ImageArray, crop_image
 from asmnet.session import OnnxSession, RuntimeOptions, Weights
+from asmnet.weights import find_family
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -34,19 +35,18 @@ class FaceVerifier:
     One instance may be shared by many threads.
     """
 
-    def __init__(
-        self, weights: Weights = "asmnet-face-verifier", **runtime: Unpack[RuntimeOptions]
-    ) -> None:
+    def __init__(self, weights: Weights | None = None, **runtime: Unpack[RuntimeOptions]) -> None:
         """Loads the network.
 
         Args:
             weights: a name in the manifest, ``hf://org/repo[@revision]#name``, or the path of
-                an ONNX file that ``asmnet-train export`` wrote.
+                an ONNX file that ``asmnet-train export`` wrote; None is the default family's.
             **runtime: threads, providers, session_options, download: see `asmnet.RuntimeOptions`.
 
         Raises:
             WeightsError: the weights or a provider cannot be used.
         """
+        weights = find_family().verifier if weights is None else weights
         self._session = OnnxSession(weights, **runtime)
         self._session.require_task("verification")
         self._size, self._margin = self._session.crop_format()

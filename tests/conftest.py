@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fake_hub import FakeHub
 from made_sets import data, data_98  # noqa: F401 - fixtures
+from made_weights import open_family  # noqa: F401 - fixture
 
 import asmnet
 

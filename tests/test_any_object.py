@@ -149,10 +149,11 @@ A_FACE = asmnet.Face.from_dict(FACE)
 # Each public entry with good arguments; in the place of each, all objects come.
 ENTRIES = {
     "load_image": (load_image, {"source": PHOTO, "channel_order": "rgb"}),
-    "detect": (asmnet.detect, PLACES | WHICH | {"landmarks": 68}),
+    "detect": (asmnet.detect, PLACES | WHICH | {"landmarks": 68, "weights": None}),
     "FaceAnalyzer": (
         asmnet.FaceAnalyzer,
-        {"landmarks": 68, "detector": "asmnet-face", "landmarker": "asmnet-68-lite"} | RUNTIME,
+        {"landmarks": 68, "weights": "research", "detector": "asmnet-face",
+         "landmarker": "asmnet-68-lite"} | RUNTIME,
     ),
     "FaceAnalyzer.detect": (ANALYZER.detect, PLACES | WHICH),
     "FaceAnalyzer.detect_stream": (
@@ -166,7 +167,7 @@ ENTRIES = {
     "FaceDetector": (
         asmnet.FaceDetector,
         {"weights": "asmnet-face", "input_size": 64, "min_score": 0.5, "tiles": False,
-         "rotated_retry": True} | RUNTIME,
+         "rotated_retry": True, "verifier": "own"} | RUNTIME,
     ),
     "FaceDetector.detect": (
         DETECTOR.detect, PLACES | {"min_score": 0.5},
@@ -179,7 +180,7 @@ ENTRIES = {
     "FaceTracker": (
         asmnet.FaceTracker,
         {"landmarks": 68, "smoothing": asmnet.Smoothing(), "detect_every": 30, "keep_lost": 3.0,
-         "detector": DETECTOR, "landmarker": LANDMARKER} | WHICH | RUNTIME,
+         "weights": None, "detector": DETECTOR, "landmarker": LANDMARKER} | WHICH | RUNTIME,
     ),
     "FaceTracker.update": (update, {"frame": PHOTO, "timestamp": 1.0, "channel_order": "rgb"}),
     "Smoothing": (
@@ -193,7 +194,7 @@ ENTRIES = {
     "BatchOptions": (
         lambda **options: batched(**BATCH, options=BatchOptions(**options)),
         {"crops": Path("crops"), "crops_root": Path(), "crop_size": 112, "input_size": 320,
-         "landmarks": 68, "max_pixels": 9, "tiles": True} | WHICH,
+         "landmarks": 68, "max_pixels": 9, "tiles": True, "weights": None} | WHICH,
     ),
     "draw_faces": (asmnet.draw_faces, PLACES | {"faces": [A_FACE]}),
     "align_transform": (
@@ -276,7 +277,8 @@ def test_numpy_s_numbers_are_numbers(entry, numbers):
         ("detect", {"landmarks": True}, "expected 68 or 98"),
         ("detect", {"max_faces": True}, "expected a positive int"),
         ("detect", {"max_faces": 10**5000 // -1}, "an object of int"),
-        ("FaceDetector", {"weights": None}, "a name, a hub reference or a path, got None"),
+        ("FaceDetector", {"weights": 3}, "a name, a hub reference or a path, got 3"),
+        ("detect", {"weights": 3}, r"a family of weights .* \(research.*\), got 3"),
         ("FaceDetector", {"weights": b"asmnet-face"}, "a path, got b'asmnet-face'"),
         ("FaceDetector", {"weights": "a\0b"}, "or the path of an ONNX file"),
         ("FaceLandmarker.predict", {"bboxes": [["1", "2", "3", "4"]]}, "numbers"),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import asmnet
+from asmnet.weights import manifest
 
 ROOT = Path(__file__).parents[1]
 RESEARCH = ("datasets", "evaluation", "training")
@@ -132,9 +133,21 @@ def test_licence_files_are_there_and_cover_the_expression():
     config.read(ROOT / "setup.cfg")
     metadata = config["metadata"]
     files = [path for pattern in metadata["license_files"].split() for path in ROOT.glob(pattern)]
-    assert len(files) == 4
+    assert len(files) == 5
     texts = {path.name: path.read_text(encoding="utf-8") for path in files}
     for licence in metadata["license_expression"].split(" AND "):
         assert licence in texts["NOTICE"]
     assert "MIT License" in texts["face3d.LICENSE"]
     assert "research" in texts["LicenseRef-asmnet-weights.txt"]
+    assert "asmnet/weights/CREDITS.md" in texts["NOTICE"]
+
+
+def test_credits_name_all_that_open_weights_learnt_from():
+    credit = (ROOT / "asmnet/weights/CREDITS.md").read_text(encoding="utf-8")
+    for record in manifest().values():
+        for item in record.data_sets:
+            if item["name"] != "synthetic":  # rendered of makehuman and hdri
+                assert item["creator"] in credit, f"{record.name}: {item['name']}"
+                assert item["licence"] in credit, f"{record.name}: {item['name']}"
+    assert "## makehuman" in credit
+    assert "## hdri" in credit

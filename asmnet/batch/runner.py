@@ -36,7 +36,7 @@ from asmnet.detector import check_input_size
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.pool import map_in_order
 from asmnet.rows import arrow_schema
-from asmnet.weights import load_weights
+from asmnet.weights import find_family, load_weights
 
 FORMATS = (".parquet", ".jsonl", ".csv")
 # Files that a worker takes at a time, and how many such chunks may wait for each worker: enough
@@ -178,6 +178,7 @@ def _checked(options: BatchOptions) -> BatchOptions:
     size, crops, pixels = options.input_size, options.crops, options.max_pixels
     return BatchOptions(
         landmarks=check_landmarks(options.landmarks),
+        weights=find_family(options.weights).name,
         min_score=probability(options.min_score, "min_score"),
         max_faces=check_max_faces(options.max_faces),
         input_size=None if size is None else check_input_size(size),
@@ -208,7 +209,12 @@ def _path(value: str | os.PathLike[str], name: str) -> str:
 
 def _settings(options: BatchOptions) -> dict[str, Any]:
     """What must be the same to go on, as JSON has it."""
-    weights = {"detector": "asmnet-face", "landmarker": f"asmnet-{options.landmarks}"}
+    family = find_family(options.weights)
+    weights = {
+        "detector": family.detector,
+        "verifier": family.verifier,
+        "landmarker": family.landmarker(options.landmarks),
+    }
     return {
         "asmnet": __version__,
         **{name: hashlib.sha256(load_weights(file)).hexdigest() for name, file in weights.items()},

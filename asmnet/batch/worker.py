@@ -38,6 +38,8 @@ class BatchOptions:
 
     Attributes:
         landmarks: 68 or 98 points.
+        weights: the family of the weights; None is that of the environment variable
+            ``ASMNET_WEIGHTS``, or "research".
         min_score: 0–1, faces below are left out.
         max_faces: keep only so many of the best of each photo; None keeps all.
         input_size, tiles: see `asmnet.FaceDetector`.
@@ -48,6 +50,7 @@ class BatchOptions:
     """
 
     landmarks: int = 68
+    weights: str | None = None
     min_score: float = DEFAULT_MIN_SCORE
     max_faces: int | None = None
     input_size: int | None = None
@@ -76,16 +79,20 @@ def analyze(options: BatchOptions, files: list[str]) -> Chunk:
         OSError: the disk of the crops is full, which no file is to blame for.
     """
     # What fails here fails for every file.
-    analyzer = _analyzer(options.landmarks, options.input_size, tiles=options.tiles)
+    analyzer = _analyzer(
+        options.landmarks, options.weights, options.input_size, tiles=options.tiles
+    )
     rows = [row for file in files for row in _file_rows(file, options, analyzer)]
     failed = sum(row["error"] is not None for row in rows)
     return Chunk(files, to_jsonl(rows), len(rows) - failed, failed)
 
 
 @cache
-def _analyzer(landmarks: int, input_size: int | None, *, tiles: bool) -> FaceAnalyzer:
-    detector = FaceDetector(input_size=input_size, tiles=tiles, threads=1)
-    return FaceAnalyzer(landmarks=landmarks, detector=detector, threads=1)
+def _analyzer(
+    landmarks: int, weights: str | None, input_size: int | None, *, tiles: bool
+) -> FaceAnalyzer:
+    detector = FaceDetector(weights, input_size=input_size, tiles=tiles, threads=1)
+    return FaceAnalyzer(landmarks=landmarks, weights=weights, detector=detector, threads=1)
 
 
 def _file_rows(file: str, options: BatchOptions, analyzer: FaceAnalyzer) -> list[Row]:

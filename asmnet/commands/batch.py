@@ -112,6 +112,7 @@ def _run(options: argparse.Namespace, left_out: Counter[str]) -> tuple[Progress,
         options.out,
         BatchOptions(
             landmarks=options.landmarks,
+            weights=options.weights,
             min_score=options.min_score,
             max_faces=options.max_faces,
             input_size=options.input_size,

@@ -29,6 +29,7 @@ from asmnet.errors import ImageError, InvalidInputError
 from asmnet.guard import guarded
 from asmnet.image import load_image, pixel_limit
 from asmnet.types import Face
+from asmnet.weights import find_family
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -56,12 +57,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(options: argparse.Namespace) -> int:
     """Analyses the files; a file that fails does not stop the others."""
     try:
+        find_family(options.weights).landmarker(options.landmarks)  # before anything is made
         pictures = _check_outputs(options)
     except (InvalidInputError, OSError) as error:
         complain(str(error))
         return EXIT_USAGE
     analyzer = FaceAnalyzer(
         landmarks=options.landmarks,
+        weights=options.weights,
         detector=detector_of(options, options.threads),
         threads=options.threads,
     )

@@ -9,6 +9,8 @@ from PIL import Image
 from asmnet.analyzer import LANDMARK_COUNTS
 from asmnet.detector import DEFAULT_MIN_SCORE, DEFAULT_SIDE, FaceDetector, check_input_size
 from asmnet.errors import InvalidInputError
+from asmnet.weights import find_family
+from asmnet.weights.family import DEFAULT, VARIABLE
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
 # What shells report of a program that a closed pipe ended.
@@ -39,9 +41,19 @@ def input_size(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def family(text: str) -> str:
+    """The name of a family of weights."""
+    try:
+        return find_family(text).name
+    except InvalidInputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def detector_of(options: argparse.Namespace, threads: int | None) -> FaceDetector:
-    """The detector of ``--input-size`` and ``--tiles``."""
-    return FaceDetector(input_size=options.input_size, tiles=options.tiles, threads=threads)
+    """The detector of ``--weights``, ``--input-size`` and ``--tiles``."""
+    return FaceDetector(
+        options.weights, input_size=options.input_size, tiles=options.tiles, threads=threads
+    )
 
 
 def add_face_options(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +61,11 @@ def add_face_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--landmarks", type=int, choices=LANDMARK_COUNTS, default=68, help="points a face (68)"
     )
+    parser.add_argument(
+        "--weights", type=family, metavar="FAMILY",
+        help="which weights, a family of `asmnet weights list`, such as research; also the "
+        f"environment variable {VARIABLE} ({DEFAULT})",
+    )  # fmt: skip
     parser.add_argument(
         "--min-score", type=score, default=DEFAULT_MIN_SCORE, metavar="S",
         help=f"leave out faces below this score, 0-1 ({DEFAULT_MIN_SCORE})",

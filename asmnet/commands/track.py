@@ -131,7 +131,8 @@ def _run(options: argparse.Namespace, progress: _Progress) -> None:
         max_faces=options.max_faces,
         smoothing=None if options.no_smoothing else Smoothing(),
         detect_every=options.detect_every,
-        detector="asmnet-face" if plain else detector_of(options, options.threads),
+        weights=options.weights,
+        detector=None if plain else detector_of(options, options.threads),
         threads=options.threads,
     )
     with ExitStack() as files:

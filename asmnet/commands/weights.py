@@ -13,6 +13,7 @@ from asmnet.errors import WeightsError, WeightsNotFoundError
 from asmnet.weights import (
     WeightsRecord,
     cached_references,
+    families,
     find_record,
     manifest,
     read_verified,
@@ -39,8 +40,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     listing = actions.add_parser(
         "list",
         help="all known networks",
-        description="Prints name, task, size, licence, place and first figure of each network. "
-        "Downloaded ones lie in ASMNET_CACHE, or else in asmnet in the platform's cache folder.",
+        description="Prints name, family, task, size, licence, place and first figure of each "
+        "network. Downloaded ones lie in ASMNET_CACHE, or else in asmnet in the platform's cache "
+        "folder.",
         epilog=_ENVIRONMENT,
     )
     listing.add_argument("--json", action="store_true", help="print the whole records as JSON")
@@ -82,7 +84,7 @@ def run_list(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([_as_json(*item) for item in records.items()], indent=2))
         return EXIT_OK
-    header = ("name", "task", "size", "licence", "where", "first figure")
+    header = ("name", "family", "task", "size", "licence", "where", "first figure")
     rows = [header, *(_row(*item) for item in records.items())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     for row in rows:
@@ -149,9 +151,10 @@ def _row(name: str, record: WeightsRecord) -> tuple[str, ...]:
     figures = [f"{what}: {figure['value']:g}" for what, figure in record.metrics.items()]
     return (
         name,
+        _family(name) or "",
         record.task,
         f"{record.bytes / 1e6:.1f} MB",
-        record.license.split(":")[0],
+        record.short_license,
         _place(record),
         figures[0] if figures else "",
     )
@@ -165,4 +168,9 @@ def _place(record: WeightsRecord) -> str:
 
 def _as_json(name: str, record: WeightsRecord) -> dict[str, Any]:
     place = {"where": _place(record), "path": str(record.path)}
-    return {**asdict(record), "name": name, **place}
+    return {**asdict(record), "name": name, "family": _family(name), **place}
+
+
+def _family(name: str) -> str | None:
+    """The family that a name belongs to, if it does."""
+    return next((family.name for family in families().values() if name in family), None)

@@ -7,12 +7,14 @@ config names it as ``teacher_labels``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from asmnet.datasets.licences import weights_licence
 from asmnet.datasets.records import LabelledFace
 from asmnet.datasets.splits import Split, part_of, youtube_person
 from asmnet.detector import FaceDetector
@@ -21,47 +23,69 @@ from asmnet.geometry import FloatArray, mirrored_rotation
 from asmnet.image import ImageArray, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.schemes import IBUG_68, WFLW_98, WFLW_TO_IBUG, LandmarkScheme
+from asmnet.weights import families
 
-# Of these folders of the data root every photo of images/ is labelled.
+# Of these folders of the data root every photo is labelled.
 FOLDERS = ("helen_unlabelled", "youtube_faces")
+OPEN_FOLDER = "open"
 # Finds the faces.
 DETECTOR = "asmnet-face"
+# A label file names what made it, and the licence of each, by which open configs judge it.
+ROLES = ("teacher", "detector", "verifier")
+LICENCE = "_licence"
 BOXES = 4
 BOX_SPREAD = 0.05
 MIN_PRESENCE, MIN_CONFIDENCE = 0.9, 0.5
 MIN_SIDE = 50  # pixels of the box's longer side: smaller faces are blurred when they fill a crop
 
 
-def write_labels(weights: str, data: Path, out: Path) -> int:
-    """Labels the faces of :data:`FOLDERS` and returns how many.
+def write_labels(
+    weights: str,
+    data: Path,
+    out: Path,
+    *,
+    detector: str = DETECTOR,
+    folders: Sequence[str] = FOLDERS,
+) -> int:
+    """Labels the faces of folders and returns how many.
 
     Args:
         weights: of a landmark network with confidence and presence.
         data: root of the data folders.
         out: an .npz file: source, name, landmarks (n, N, 2) of the network's layout in image
-            pixels, rotation (n, 3, 3), and the weights of teacher and detector.
+            pixels, rotation (n, 3, 3), and names and licences of teacher, detector and verifier.
+        detector: finds the faces: a name of a family's, with its verifier, or other weights alone.
+        folders: of the data root.
 
     Raises:
         InvalidInputError: the network gives no confidence, or there are no photos.
+        WeightsError: weights cannot be used.
     """
-    detector, landmarker = FaceDetector(DETECTOR, threads=1), FaceLandmarker(weights, threads=1)
+    family = next((f for f in families().values() if f.detector == detector), None)
+    used = {"teacher": weights, "detector": detector}
+    if family is not None:
+        used["verifier"] = family.verifier
+    finder = FaceDetector(detector, verifier=used.get("verifier"), threads=1)
+    landmarker = FaceLandmarker(weights, threads=1)
     rng = np.random.default_rng(0)
     rows: list[tuple[str, str, FloatArray, FloatArray]] = []
-    paths = [p for folder in FOLDERS for p in sorted((data / folder / "images").glob("*.jpg"))]
-    for path in tqdm(paths, "photos"):
+    photos = [(folder, path) for folder in folders for path in _photos(data, folder)]
+    for folder, path in tqdm(photos, "photos"):
         image = load_image(path)
-        for detection in detector.detect(image):
+        for detection in finder.detect(image):
             if (detection.bbox[2:] - detection.bbox[:2]).max() < MIN_SIDE:
                 continue
             answer = consider(landmarker, image, detection.bbox, detection.keypoints, rng)
             if answer is not None:
-                rows.append((path.parent.parent.name, path.name, *answer))
+                rows.append((folder, path.relative_to(_root(data, folder)).as_posix(), *answer))
     if not rows:
-        raise InvalidInputError(f"{data}: expected photos under {', '.join(FOLDERS)}, got none")
+        raise InvalidInputError(f"{data}: expected photos under {', '.join(folders)}, got none")
     source, name, landmarks, rotation = (np.array(column) for column in zip(*rows, strict=True))
     arrays: dict[str, Any] = {"source": source, "name": name}
     arrays |= {"landmarks": landmarks, "rotation": rotation}
-    arrays |= {"teacher": np.array(weights), "detector": np.array(DETECTOR)}
+    for role, name_of in used.items():
+        arrays[role] = np.array(name_of)
+        arrays[role + LICENCE] = np.array(weights_licence(name_of) or "unknown")
     with out.open("wb") as file:  # for a path NumPy appends its own suffix
         np.savez_compressed(file, **arrays)
     return len(rows)
@@ -130,7 +154,16 @@ def read_labels(
         for source, file, points, rotation in zip(*columns, strict=True):
             group = youtube_person(file) if source == "youtube_faces" else file
             if part_of(group) == split:
-                folder = data / source
-                image = (folder if source == "open" else folder / "images") / file
+                image = _root(data, str(source)) / file
                 faces.append(LabelledFace(image, points, rotation, str(source), scheme))
     return faces
+
+
+def _root(data: Path, folder: str) -> Path:
+    """What the names of a folder's photos start from."""
+    return data / folder if folder == OPEN_FOLDER else data / folder / "images"
+
+
+def _photos(data: Path, folder: str) -> list[Path]:
+    pattern = "*/*.jpg" if folder == OPEN_FOLDER else "*.jpg"  # its parts have a licence each
+    return sorted(_root(data, folder).glob(pattern))

@@ -30,7 +30,7 @@ from asmnet.evaluation.timing import best_ms
 from asmnet.geometry import FloatArray, box_iou, points_box
 from asmnet.image import ImageArray, load_image, on_canvas, warp
 from asmnet.types import Detection, Face
-from asmnet.weights import load_weights
+from asmnet.weights import family_of, load_weights
 from asmnet.yunet import full_sides
 
 Detect = Callable[[ImageArray], Sequence[Detection | Face]]  # RGB to faces, best first
@@ -47,7 +47,7 @@ GROUP_SIDE = 1280  # longer side of the group photo that is timed
 def detector_tables(name: str, data: Path, yunet: Path | None) -> dict[str, Figures]:
     """The figures of a detector alone, of `asmnet.detect`, and of YuNet at both usual sizes."""
     alone = FaceDetector(name, verifier=None, min_score=ALONE_MIN_SCORE, threads=1)
-    analyzer = FaceAnalyzer(detector=FaceDetector(name, threads=1), threads=1)
+    analyzer = FaceAnalyzer(weights=family_of(name).name, detector=name, threads=1)
     tables = {
         name: detector_figures(alone.detect, data),
         DETECT: detector_figures(analyzer.detect, data),

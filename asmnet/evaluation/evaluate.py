@@ -44,7 +44,7 @@ from asmnet.evaluation.timing import best_ms
 from asmnet.geometry import points_box
 from asmnet.image import ImageArray, load_image
 from asmnet.landmarker import FaceLandmarker
-from asmnet.weights import MANIFEST, PACKAGE
+from asmnet.weights import MANIFEST, PACKAGE, family_of
 from asmnet.weights.records import read_record, read_records, write_record
 
 BUNDLED = {
@@ -53,7 +53,6 @@ BUNDLED = {
     "pose": "asmnet-68",
     "robustness": "asmnet-68",
 }
-VERIFIER = "asmnet-face-verifier"
 # What a report has besides its tables.
 PICTURES = {
     "landmarks": ("ced.png", "error_per_point.png", "worst.png"),
@@ -89,8 +88,11 @@ def run(options: argparse.Namespace) -> int:
         if reliability is not None:
             draw_reliability(options.report / "reliability.png", reliability.bins())
     if options.sheet is not None:
-        detector = FaceDetector(name) if options.what == "detector" else FaceDetector()
-        landmarker = FaceLandmarker() if options.what == "detector" else FaceLandmarker(name)
+        detector, landmarker = (
+            (FaceDetector(name), FaceLandmarker(family_of(name).name))
+            if options.what == "detector"
+            else (FaceDetector(family_of(name).name), FaceLandmarker(name))
+        )
         picture = None
         if options.what == "detector":
             analyzer = FaceAnalyzer(detector=detector, landmarker=landmarker)
@@ -106,7 +108,7 @@ def run(options: argparse.Namespace) -> int:
         command = f"asmnet-train evaluate {options.what} --data DATA{extra}"
         _store(name, tables[name], command)
         if options.what == "detector":  # what users call has a verifier
-            _store(VERIFIER, tables[DETECT], command)
+            _store(family_of(name).verifier, tables[DETECT], command)
     return 0
 
 
@@ -128,14 +130,15 @@ def _landmarks(
         return landmark_figures(name, data, pupil=pupil)
     test_set = SETS[set_name]
     samples = test_set.samples(data / set_name)
-    networks = (FaceLandmarker(name, threads=1), FaceDetector())
+    networks = (FaceLandmarker(name, threads=1), FaceDetector(family_of(name).name))
     scores = score(*networks, samples, title=test_set.title, norm=test_set.norm)
     return set_figures(scores, test_set, pupil=pupil), scores
 
 
 def landmark_figures(name: str, data: Path, *, pupil: bool = False) -> tuple[Figures, Scores]:
     """300W common with label and detector boxes, Pointing'04's people 09-15, and the time."""
-    landmarker, detector = FaceLandmarker(name, threads=1), FaceDetector()
+    landmarker = FaceLandmarker(name, threads=1)
+    detector = FaceDetector(family_of(name).name)  # boxes as users of the weights have them
     faces = [face for face in read_300w_test(data / "300w") if "common" in face.subsets]
     samples = ((load_image(face.image), face) for face in faces)
     scores = score(landmarker, detector, samples, title=COMMON)

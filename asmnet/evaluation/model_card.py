@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from asmnet.weights import HUB_SCHEME, MANIFEST, WeightsRecord
 
@@ -24,9 +24,10 @@ _CALLS = {
 def model_card(repo: str, records: Sequence[WeightsRecord]) -> str:
     """The README.md of a repository: YAML for the hub, then a section for each weight."""
     tags = ["onnx", *dict.fromkeys(tag for r in records for tag in _TAGS.get(r.task, ()))]
+    all_open = {record.license for record in records} == {"Apache-2.0"}
     lines = [
         "---",
-        "license: other",
+        f"license: {'apache-2.0' if all_open else 'other'}",
         "library_name: asmnet",
         "tags:",
         *(f"- {tag}" for tag in tags),
@@ -57,8 +58,11 @@ def facts(record: WeightsRecord) -> list[str]:
         f"- Size: {record.bytes} bytes, {record.parameters} parameters; sha256 `{record.sha256}`",
         f"- Licence: {record.license}",
         "- Training data:",
-        *(f"    - {name}" for name in record.training_data),
+        *(f"    - {line}" for line in _training_data(record)),
     ]
+    if record.teachers:
+        lines.append("- Teachers:")
+        lines += [f"    - {t['name']} ({t['licence']}): {t['role']}" for t in record.teachers]
     if record.training_config is not None:
         lines.append(f"- Trained with `{record.training_config}`")
     if record.metrics:
@@ -68,6 +72,19 @@ def facts(record: WeightsRecord) -> list[str]:
             lines.append(f"| {escaped} | {figure['value']:g} |")
         commands = sorted({str(figure.get("command", "")) for figure in record.metrics.values()})
         lines += ["", *(f"Printed by `{command}`." for command in commands if command)]
+    return lines
+
+
+def _training_data(record: WeightsRecord) -> Iterable[str]:
+    """A line of each set: of open weights with number, evidence and hash."""
+    if not record.data_sets:
+        return record.training_data
+    lines = []
+    for item in record.data_sets:
+        line = f"{item['name']}: {item['licence']} ({item['evidence']}), {item['photos']} photos"
+        if "sha256" in item:
+            line += f"; sha256 of their names `{item['sha256']}`"
+        lines.append(line)
     return lines
 
 

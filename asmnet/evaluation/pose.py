@@ -18,6 +18,7 @@ from asmnet.image import load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.pose3d import head_pose_from_landmarks
 from asmnet.types import Face, HeadPose
+from asmnet.weights import family_of
 
 FITTED = "3-D face fitted to points"
 
@@ -35,7 +36,9 @@ def pose_tables(name: str, data: Path) -> dict[str, Figures]:
         ("300W-LP validation", read_300w_lp(data, "val")),
     ):
         fitted |= agreement_figures(title, faces)
-    faces_of = pointing_faces(FaceLandmarker(name, threads=1), FaceDetector(), data)
+    faces_of = pointing_faces(
+        FaceLandmarker(name, threads=1), FaceDetector(family_of(name).name), data
+    )
     own: Figures = {}
     if faces_of:
         own = pointing_figures(faces_of, lambda face: face.pose)

@@ -23,6 +23,7 @@ from asmnet.geometry import CropTransform, FloatArray, points_box
 from asmnet.image import ImageArray, crop_image, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.types import Face
+from asmnet.weights import family_of
 
 TITLE = "300W common"
 BOX_ERROR = 0.15
@@ -68,7 +69,8 @@ def robustness_figures(
     Raises:
         InvalidInputError: no labelled photos.
     """
-    landmarker, detector = FaceLandmarker(name, threads=1), FaceDetector()
+    landmarker = FaceLandmarker(name, threads=1)
+    detector = FaceDetector(family_of(name).name)
     rng = np.random.default_rng(0)
     errors: dict[str, list[float]] = {}
     lost = dict.fromkeys(ROTATIONS, 0)

@@ -21,6 +21,7 @@ from asmnet.tracking.one_euro import PointsFilter, RotationFilter, Smoothing, sm
 from asmnet.tracking.search import FaceSearch
 from asmnet.tracking.shots import Shots
 from asmnet.types import Face, HeadPose
+from asmnet.weights import choose_detector, choose_landmarker, find_family
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -87,20 +88,23 @@ class FaceTracker:
         smoothing: Smoothing | None = Smoothing(),  # noqa: B008  frozen
         detect_every: int = 30,
         keep_lost: float = 3.0,
-        detector: Weights | FaceDetector = "asmnet-face",
+        weights: str | None = None,
+        detector: Weights | FaceDetector | None = None,
         landmarker: Weights | FaceLandmarker | None = None,
         **runtime: Unpack[RuntimeOptions],
     ) -> None:
         """Loads both networks, unless they are given loaded.
 
         Args:
-            landmarks: 68 or 98 points; chooses the landmarker "asmnet-68" or "asmnet-98".
+            landmarks: 68 or 98 points.
             max_faces: follow only so many at a time, the best first; None follows all.
             min_score: 0–1, faces of a lower score do not begin to be followed.
             smoothing: of points and rotation over time; None returns what the network says.
             detect_every: frames from one run of the detector to the next while all faces are
                 followed. Higher costs less; a face that enters is found up to so many later.
             keep_lost: seconds for which a lost face is looked for and keeps its number.
+            weights: the family of all weights that are not given below, as for
+                `asmnet.FaceAnalyzer`.
             detector: name, ``hf://`` reference or path of the detector's weights, or a loaded
                 detector, for example one that other trackers use as well, or that looks closer than
                 the tracker's own, which has ``input_size=640`` and no ``rotated_retry``.
@@ -113,18 +117,19 @@ class FaceTracker:
             WeightsError: weights or a provider cannot be used.
         """
         check_runtime(**runtime)  # even where both networks are loaded already
-        landmarks = check_landmarks(landmarks)
+        landmarks, family = check_landmarks(landmarks), find_family(weights)
         self._max_faces = check_max_faces(max_faces)
         self._min_score = probability(min_score, "min_score")
         self._smoothing = None if smoothing is None else instance(smoothing, "smoothing", Smoothing)
         self._detect_every = positive_int(detect_every, "detect_every")
         self._keep_lost = number(keep_lost, "keep_lost", "seconds from 0 on", least=0)
         if not isinstance(detector, FaceDetector):
-            detector = FaceDetector(detector, input_size=INPUT_SIZE, rotated_retry=False, **runtime)
-        if not isinstance(landmarker, FaceLandmarker):
-            landmarker = FaceLandmarker(
-                f"asmnet-{landmarks}" if landmarker is None else landmarker, **runtime
+            detector, verifier = choose_detector(detector, family)
+            detector = FaceDetector(
+                detector, input_size=INPUT_SIZE, rotated_retry=False, verifier=verifier, **runtime
             )
+        if not isinstance(landmarker, FaceLandmarker):
+            landmarker = FaceLandmarker(choose_landmarker(landmarker, family, landmarks), **runtime)
         self._detector = detector
         self._landmarker = landmarker
         self.reset()

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from asmnet.commands.options import positive
 from asmnet.commands.outputs import OutputCheck, add_overwrite_option, check_outputs
+from asmnet.datasets.credits import CREDITS, credits_of
+from asmnet.datasets.pseudo_labels import DETECTOR, FOLDERS, OPEN_FOLDER
 from asmnet.errors import AsmnetError, InvalidInputError
 from asmnet.pose3d import FACE3D
 from asmnet.schemes import IBUG_68, WFLW_98
@@ -98,6 +100,13 @@ def _parser() -> argparse.ArgumentParser:
     label = commands.add_parser("label", help="label unlabelled photos with a trained network")
     label.add_argument("weights", help="a name or an ONNX file, with confidence and presence")
     label.add_argument("--data", type=Path, required=True, help="root of the data folders")
+    label.add_argument(
+        "--detector", default=DETECTOR, metavar="NAME", help=f"finds the faces ({DETECTOR})"
+    )
+    label.add_argument(
+        "--sets", nargs="+", choices=(*FOLDERS, OPEN_FOLDER), default=FOLDERS,
+        help=f"whose photos ({' and '.join(FOLDERS)})",
+    )  # fmt: skip
     label.add_argument("--out", type=Path, required=True, help="the .npz file for a config")
     add_overwrite_option(label)
     label.set_defaults(run=_label)
@@ -171,6 +180,14 @@ def _parser() -> argparse.ArgumentParser:
     face3d.add_argument("--out", type=Path, default=FACE3D, help="default: the package's own")
     add_overwrite_option(face3d)
     face3d.set_defaults(run=_face3d)
+
+    credit = commands.add_parser("credits", help="write who made what open weights learnt from")
+    credit.add_argument("--data", type=Path, required=True, help="root of the data folders")
+    credit.add_argument(
+        "--out", type=Path, default=PACKAGE / "weights" / CREDITS, help="default: the package's own"
+    )
+    add_overwrite_option(credit)
+    credit.set_defaults(run=_credits)
 
     publish = commands.add_parser("publish", help="put exported weights on a Hugging Face hub")
     publish.add_argument("folder", type=Path, help="what `export --out` wrote")
@@ -281,6 +298,8 @@ def _export(options: argparse.Namespace) -> int:
             line += f", validation NME {accuracy(out / record['file'], config, data):.3f} %"
         print(line)
     if out.resolve() != PACKAGE:
+        if config.open and data is not None:
+            (out / "weights" / CREDITS).write_text(credits_of(data), encoding="utf-8")
         publish(out, f"ORG/{out.resolve().name}", dry_run=True)  # the model card
     return 0
 
@@ -305,8 +324,14 @@ def _synthesize(options: argparse.Namespace) -> int:
 def _label(options: argparse.Namespace) -> int:
     from asmnet.datasets.pseudo_labels import write_labels
 
-    check_outputs(options, ["out"], [options.weights])
-    count = write_labels(options.weights, options.data, options.out)
+    check_outputs(options, ["out"], [options.weights, options.detector])
+    count = write_labels(
+        options.weights,
+        options.data,
+        options.out,
+        detector=options.detector,
+        folders=options.sets,
+    )
     print(f"{options.out}: {count} faces")
     return 0
 
@@ -376,6 +401,13 @@ def _face3d(options: argparse.Namespace) -> int:
 
     check_outputs(options, ["out"])
     write_face3d(options.data, options.out)
+    print(f"{options.out}: {options.out.stat().st_size} bytes")
+    return 0
+
+
+def _credits(options: argparse.Namespace) -> int:
+    check_outputs(options, ["out"])
+    options.out.write_text(credits_of(options.data), encoding="utf-8")
     print(f"{options.out}: {options.out.stat().st_size} bytes")
     return 0
 

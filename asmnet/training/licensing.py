@@ -6,19 +6,27 @@ into the run.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from asmnet.datasets.licences import LICENCES, OPEN_TEACHERS, OPEN_WEIGHTS, require_open, sets_read
-from asmnet.errors import InvalidInputError, WeightsError
+from asmnet.datasets.licences import (
+    BOX_TEACHER,
+    BOXED_SETS,
+    LICENCES,
+    OPEN_TEACHERS,
+    OPEN_WEIGHTS,
+    require_open,
+    sets_read,
+    weights_licence,
+)
+from asmnet.datasets.pseudo_labels import LICENCE, ROLES
+from asmnet.errors import InvalidInputError
 from asmnet.training.config import Config, DetectorConfig, LandmarkConfig, VerifierConfig
 from asmnet.training.provenance import RUN, note, read_run
-from asmnet.weights import MANIFEST, find_record, is_named, manifest
-from asmnet.weights.records import read_records
+from asmnet.weights import is_named
 
 # Sampling weights name whole sets; of those with parts only the open photos are read.
 _OPEN_SETS = {"open", "crowds", *(name for name, record in LICENCES.items() if record.open)}
@@ -46,33 +54,40 @@ def check_config(config: Config) -> None:
         _require_open_weights("detector", config.detector)
     if isinstance(config, DetectorConfig | VerifierConfig):
         _require_open_weights("labeller", config.labeller)
-    if isinstance(config, VerifierConfig) or config.start is None:
-        return
-    if isinstance(config, LandmarkConfig) and config.start_config is not None:
+    start = _start_run(config)
+    if start is not None:
+        _require_open_run(start)
+    elif isinstance(config, LandmarkConfig) and config.start is not None:
         _require_open_weights("start", config.start)
-    else:
-        _require_open_run(Path(config.start))
 
 
-def write_read(photos: Iterable[tuple[str, Path]], folder: Path, *, open_only: bool) -> None:
+def write_read(photos: Iterable[tuple[str, Path]], folder: Path, config: Config) -> None:
     """Notes the sets that a run reads, and their licences; an open one may read open sets only.
+
+    Of an open run it writes as well what the run that it starts from has read, and its teachers.
 
     Args:
         photos: source and path of each, as `asmnet.datasets.licences.sets_read` takes them.
         folder: of the run; made if it is missing.
-        open_only: whether the config is open.
+        config: of the run.
 
     Raises:
         InvalidInputError: an open run that read a closed set.
     """
     read = sets_read(photos)
-    if open_only:
+    content: dict[str, Any] = {"open": config.open, "licences": read}
+    if config.open:
         require_open(read)
-    note(folder, open=open_only, licences=read)
+        start = _start_run(config)
+        if start is not None:
+            known = {item["name"] for item in read}
+            read += [item for item in read_open_run(start)["sets"] if item["name"] not in known]
+        content["teachers"] = _teachers(config, read)
+    note(folder, **content)
 
 
-def read_open_run(folder: Path) -> list[dict[str, Any]]:
-    """The sets that an open run read.
+def read_open_run(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """What an open run learnt from: "sets", and "teachers", none of them closed.
 
     Raises:
         InvalidInputError: the run is not there, or not open.
@@ -85,7 +100,37 @@ def read_open_run(folder: Path) -> list[dict[str, Any]]:
             f"{folder}: expected a run of an open config, which {RUN} tells, got {got}"
         )
     require_open(sets)
-    return sets
+    return {"sets": sets, "teachers": list(record.get("teachers", ()))}
+
+
+def _start_run(config: Config) -> Path | None:
+    """The run that a config starts from, if it does and it is one."""
+    start, exported = (getattr(config, key, None) for key in ("start", "start_config"))
+    return None if start is None or exported is not None else Path(start)
+
+
+def _teachers(config: Config, read: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
+    """The networks that an open run learns from: role, name and licence of each."""
+    roles: list[tuple[str, str, str | None]] = []
+    if any(item["name"].startswith(BOXED_SETS) for item in read):
+        roles.append(("boxes of the photos", BOX_TEACHER, None))
+    if isinstance(config, LandmarkConfig) and config.teacher_labels is not None:
+        names, licences = _made_by(Path(config.teacher_labels))
+        roles += [(f"labels, {role}", names[role], licences.get(role)) for role in names]
+    for key in ("detector", "labeller"):
+        if hasattr(config, key):
+            roles.append((key, getattr(config, key), None))
+    if isinstance(config, LandmarkConfig) and config.start_config is not None:
+        roles.append(("start", str(config.start), None))
+    return [_teacher(*each) for each in roles]
+
+
+def _teacher(role: str, weights: str, licence: str | None) -> dict[str, str]:
+    known = OPEN_TEACHERS.get(weights)
+    if known is not None:
+        return {"role": role, "name": known.name, "licence": known.licence}
+    name = weights if is_named(weights) else Path(weights).name
+    return {"role": role, "name": name, "licence": licence or weights_licence(weights) or "unknown"}
 
 
 def _require_open_run(folder: Path) -> None:
@@ -95,8 +140,9 @@ def _require_open_run(folder: Path) -> None:
         raise InvalidInputError(f"start: {error}") from error
 
 
-def _require_open_weights(key: str, weights: str) -> None:
-    licence = _licence(weights)
+def _require_open_weights(key: str, weights: str, licence: str | None = None) -> None:
+    if licence is None:
+        licence = weights_licence(weights)
     if licence not in OPEN_WEIGHTS:
         raise InvalidInputError(
             f"{key}: expected weights under {' or '.join(sorted(OPEN_WEIGHTS))} in an open config, "
@@ -104,36 +150,28 @@ def _require_open_weights(key: str, weights: str) -> None:
         )
 
 
-def _licence(weights: str) -> str | None:
-    """The licence of named weights, or of a file that a manifest knows by its hash."""
-    if is_named(weights):
-        return find_record(weights).license
-    path = Path(weights)
-    try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise WeightsError(f"{path}: cannot be read: {error}") from error
-    known = {record.sha256: record.license for record in manifest().values()}
-    beside = path.resolve().parents[1] / MANIFEST
-    if beside.exists():
-        known |= {r["sha256"]: r["license"] for r in read_records(beside)}
-    return known.get(digest)
-
-
-def _require_open_teacher(path: Path) -> None:
+def _made_by(path: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Names and licences by role, as far as a label file tells them."""
     try:
         with np.load(path) as labels:
-            teacher, detector = (
-                str(labels[key]) if key in labels else None for key in ("teacher", "detector")
+            names, licences = (
+                {role: str(labels[role + end]) for role in ROLES if role + end in labels}
+                for end in ("", LICENCE)
             )
     except (OSError, ValueError) as error:
         raise InvalidInputError(
             f"teacher_labels: expected a label file, got {path}: {error}"
         ) from error
-    if teacher is None:
+    return names, licences
+
+
+def _require_open_teacher(path: Path) -> None:
+    """Refuses labels unless all that made them is open."""
+    names, licences = _made_by(path)
+    if "teacher" not in names:
         raise InvalidInputError(
             f"teacher_labels: expected a file that names its teacher in an open config, got {path}"
         )
-    for weights in (teacher, detector):
-        if weights is not None and weights not in OPEN_TEACHERS:
-            _require_open_weights("teacher_labels", weights)
+    for role, weights in names.items():
+        if weights not in OPEN_TEACHERS:
+            _require_open_weights("teacher_labels", weights, licences.get(role))

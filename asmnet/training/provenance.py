@@ -27,7 +27,7 @@ from asmnet.training.config import Config
 from asmnet.weights import load_weights
 
 RUN = "run.json"
-NOTED = ("open", "licences")
+NOTED = ("open", "licences", "teachers")
 """What a training notes while it runs, see `asmnet.training.licensing.write_read`."""
 # Of these the content is hashed; everything else is a photo.
 LABELS = frozenset({".csv", ".json", ".mat", ".npz", ".pts", ".txt"})

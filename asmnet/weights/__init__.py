@@ -18,6 +18,14 @@ from asmnet.weights.cache import (
     read_file,
     read_verified,
 )
+from asmnet.weights.family import (
+    Family,
+    choose_detector,
+    choose_landmarker,
+    families,
+    family_of,
+    find_family,
+)
 from asmnet.weights.hub import download_weights
 from asmnet.weights.records import (
     MANIFEST,
@@ -37,12 +45,18 @@ __all__ = [
     "MANIFEST",
     "PACKAGE",
     "SCHEMA_VERSION",
+    "Family",
     "HubReference",
     "Source",
     "WeightsRecord",
     "cache_folder",
     "cached_references",
     "check_content",
+    "choose_detector",
+    "choose_landmarker",
+    "families",
+    "family_of",
+    "find_family",
     "find_record",
     "is_named",
     "load_weights",

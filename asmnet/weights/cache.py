@@ -21,6 +21,7 @@ from typing import TypeGuard
 from urllib.parse import quote
 
 from asmnet.errors import WeightsError, WeightsNotFoundError
+from asmnet.weights.family import families
 from asmnet.weights.records import (
     COMMIT,
     Source,
@@ -173,7 +174,8 @@ def read_file(path: Path) -> bytes:
     # ValueError: a NUL, or a character that no name can have.
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError) as error:
         raise WeightsNotFoundError(
-            f"weights: expected one of {_known()}, or the path of an ONNX file; got {str(path)!r}"
+            f"weights: expected one of {', '.join(families())}, {_known()}, or the path of an ONNX "
+            f"file; got {str(path)!r}"
         ) from error
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read: {error}") from error

@@ -36,6 +36,11 @@ _FIELDS: Mapping[str, tuple[type, ...]] = {
     "training_config": (str, type(None)),
     "metrics": (dict,),
 }
+# What each entry of a list that a record may lack has to tell.
+_LISTS: Mapping[str, Mapping[str, type]] = {
+    "data_sets": {"name": str, "licence": str, "evidence": str, "photos": int},
+    "teachers": {"name": str, "licence": str, "role": str},
+}
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,9 @@ class WeightsRecord:
         training_config: file in the repository that made them; None for weights made elsewhere.
         metrics: measured figures, each with "value" and the "command" that prints it.
         source: where to download the file; None for bundled weights.
+        data_sets: of open weights the sets again: "name", "licence", "evidence", "photos", their
+            number, and in most "sha256" of their names.
+        teachers: of open weights the networks that they learnt from: "name", "licence", "role".
     """
 
     name: str
@@ -84,6 +92,13 @@ class WeightsRecord:
     training_config: str | None
     metrics: Mapping[str, Any]
     source: Source | None = None
+    data_sets: tuple[Mapping[str, Any], ...] = ()
+    teachers: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def short_license(self) -> str:
+        """The licence without what explains it."""
+        return self.license.partition(":")[0]
 
     @property
     def path(self) -> Path:
@@ -122,15 +137,19 @@ def manifest() -> Mapping[str, WeightsRecord]:
     Raises:
         WeightsError: the package lacks its data files.
     """
+    return parse_manifest(manifest_text(), str(PACKAGE / MANIFEST))
+
+
+def manifest_text() -> str:
+    """The package's own manifest; WeightsError without it."""
     path = PACKAGE / MANIFEST
     try:
-        content = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise WeightsError(
             f"{path}: the file is lost: reinstall with `pip install --force-reinstall asmnet`; for "
             "a frozen program call PyInstaller with `--collect-data asmnet`"
         ) from error
-    return parse_manifest(content, str(path))
 
 
 def parse_manifest(
@@ -192,9 +211,23 @@ def _parse_record(entry: Any, origin: str, source: Source | None) -> WeightsReco
     if own is not None:
         source = _parse_source(own, origin)
     fields = {field: entry[field] for field in _FIELDS}
-    return WeightsRecord(
-        **{**fields, "training_data": tuple(entry["training_data"]), "source": source}
-    )
+    fields |= {"training_data": tuple(entry["training_data"]), "source": source}
+    for field, keys in _LISTS.items():
+        fields[field] = _parse_list(entry.get(field, []), keys, f"{origin}: {field}")
+    return WeightsRecord(**fields)
+
+
+def _parse_list(
+    entries: Any, keys: Mapping[str, type], origin: str
+) -> tuple[Mapping[str, Any], ...]:
+    if not isinstance(entries, list):
+        raise WeightsError(f"{origin}: expected a list, got {entries!r}")
+    for entry in entries:
+        if not isinstance(entry, dict) or not all(
+            isinstance(entry.get(key), expected) for key, expected in keys.items()
+        ):
+            raise WeightsError(f"{origin}: expected {', '.join(keys)} of each, got {entry!r}")
+    return tuple(entries)
 
 
 def _parse_source(entry: Any, origin: str) -> Source:

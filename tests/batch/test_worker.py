@@ -110,7 +110,8 @@ def finished(tmp_path):
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_an_option_that_changed_is_named(finished, name):
-    assert set(CHANGES) == set(BatchOptions.__dataclass_fields__)
+    # Another family: tests/weights/test_families.py.
+    assert {*CHANGES, "weights"} == set(BatchOptions.__dataclass_fields__)
     with pytest.raises(InvalidInputError, match=rf"the options changed: .*\b{name} "):
         finished(replace(BatchOptions(), **{name: CHANGES[name]}))
 

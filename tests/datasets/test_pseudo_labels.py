@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from asmnet import FaceAnalyzer, FaceDetector, FaceLandmarker
-from asmnet.datasets.pseudo_labels import consider, read_labels
+from asmnet.datasets.pseudo_labels import consider, read_labels, write_labels
 from asmnet.datasets.splits import part_of
 from asmnet.errors import InvalidInputError
 from asmnet.image import load_image
 from asmnet.schemes import WFLW_98, WFLW_TO_IBUG
 from asmnet.training.cli import main
+from asmnet.weights import PACKAGE, manifest
 
+FAMILY = {"teacher": "asmnet-68", "detector": "asmnet-face", "verifier": "asmnet-face-verifier"}
 PORTRAITS = ("london_006_03.jpg", "london_037_03.jpg", "astronaut.png")
 
 
@@ -79,6 +81,51 @@ def test_98_points_of_a_teacher_serve_for_68_and_not_the_other_way(unlabelled, t
     assert mapped.landmarks == pytest.approx(WFLW_TO_IBUG @ all98.landmarks)
     with pytest.raises(InvalidInputError, match="expected 98 points, got 68"):
         read_labels(files[68], unlabelled, part, WFLW_98)
+
+
+@pytest.fixture
+def open_photos(tmp_path, photos):
+    (tmp_path / "data" / "open" / "fairface").mkdir(parents=True)
+    shutil.copyfile(photos / PORTRAITS[0], tmp_path / "data/open/fairface" / PORTRAITS[0])
+    return tmp_path / "data"
+
+
+def made_by(file):
+    with np.load(file) as labels:
+        return {key: str(labels[key]) for key in labels if labels[key].ndim == 0}
+
+
+def test_a_file_names_all_that_made_it_with_licences(unlabelled, tmp_path):
+    file = tmp_path / "labels.npz"
+    write_labels("asmnet-68", unlabelled, file)
+    known = {role: manifest()[name].license for role, name in FAMILY.items()}
+    assert made_by(file) == FAMILY | {f"{role}_licence": text for role, text in known.items()}
+
+
+@pytest.mark.usefixtures("open_family")
+def test_an_open_teacher_s_labels_of_open_photos_have_nothing_closed(open_photos, tmp_path):
+    file = tmp_path / "labels.npz"
+    arguments = ["--data", str(open_photos), "--out", str(file), "--sets", "open"]
+    assert main(["label", "asmnet-open-68", "--detector", "asmnet-open-face", *arguments]) == 0
+    roles = {"teacher": "asmnet-open-68", "detector": "asmnet-open-face",
+             "verifier": "asmnet-open-face-verifier"}  # fmt: skip
+    assert made_by(file) == roles | {f"{role}_licence": "Apache-2.0" for role in roles}
+    faces = [f for part in ("train", "val") for f in read_labels(file, open_photos, part)]
+    assert [(f.source, f.image) for f in faces] == [
+        ("open", open_photos / "open" / "fairface" / PORTRAITS[0])
+    ]
+
+
+def test_a_detector_of_no_family_is_taken_alone(unlabelled, tmp_path):
+    own = tmp_path / "weights" / "own.onnx"
+    own.parent.mkdir()
+    shutil.copyfile(PACKAGE / "weights" / "asmnet-face.onnx", own)
+    with own.open("ab") as file:  # an empty field that ONNX leaves out: another hash
+        file.write(b"\x52\x00")
+    write_labels("asmnet-68", unlabelled, tmp_path / "labels.npz", detector=str(own))
+    made = made_by(tmp_path / "labels.npz")
+    assert (made["detector"], made["detector_licence"]) == (str(own), "unknown")
+    assert "verifier" not in made
 
 
 def test_a_photo_without_a_face_is_left_out(photos):

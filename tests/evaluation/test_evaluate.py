@@ -23,7 +23,10 @@ from asmnet.geometry import CropTransform, euler_to_rotation  # noqa: E402
 from asmnet.image import load_image  # noqa: E402
 from asmnet.pose3d import load_face3d  # noqa: E402
 from asmnet.schemes import IBUG_68, WFLW_TO_IBUG  # noqa: E402
+from asmnet.session import OnnxSession  # noqa: E402
 from asmnet.training.cli import main  # noqa: E402
+from asmnet.weights import records  # noqa: E402
+from asmnet.weights.records import read_record  # noqa: E402
 
 PORTRAITS = ("london_006_03", "london_037_03", "london_097_03", "london_130_03")
 
@@ -433,3 +436,24 @@ def test_shift_is_signed_and_in_eye_distances():
     figures = group_figures(scores, "made", np.ones(3, dtype=bool))
     assert figures["made, label box, shift to the right %"] == pytest.approx(4)
     assert figures["made, label box, shift down %"] == pytest.approx(-2)
+
+
+@pytest.mark.parametrize("what", ["detector", "landmarks", "pose", "robustness"])
+@pytest.mark.usefixtures("open_family")
+def test_weights_are_scored_beside_those_of_their_family(what, scored, monkeypatch):
+    loaded = []
+    real = OnnxSession.__init__
+
+    def noted(self, weights, **options):
+        loaded.append(weights)
+        real(self, weights, **options)
+
+    monkeypatch.setattr(OnnxSession, "__init__", noted)
+    monkeypatch.setattr("asmnet.evaluation.evaluate.PACKAGE", records.PACKAGE)
+    name = "asmnet-open-face" if what == "detector" else "asmnet-open-68"
+    arguments = ["evaluate", what, "--data", str(scored), "--weights", name]
+    assert main([*arguments, "--update-manifest"]) == 0
+    assert set(loaded) == {"asmnet-open-68", "asmnet-open-face", "asmnet-open-face-verifier"}
+    if what == "detector":
+        stored = read_record(records.PACKAGE / records.MANIFEST, "asmnet-open-face-verifier")
+        assert stored["metrics"]["300W common, recall %"]["command"].endswith(f"--weights {name}")

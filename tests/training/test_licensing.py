@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from made_data import FACE, shape_68
 
+from asmnet.datasets.licences import LICENCES
+from asmnet.datasets.splits import part_of
 from asmnet.errors import InvalidInputError
 from asmnet.weights import PACKAGE
 
@@ -118,7 +120,8 @@ def test_landmarks_are_learnt_from_open_sets_only(open_data, tmp_path, monkeypat
     config = write(tmp_path, f'detector = "{opened("asmnet-face", tmp_path)}"\n' + LANDMARKS)
     run = tmp_path / "run"
     assert main(["fit", str(config), "--data", str(open_data), "--out", str(run)]) == 0
-    crowds, synthetic = read_open_run(run)  # photos of crowds without a face are backgrounds
+    # Photos of crowds without a face are backgrounds.
+    crowds, synthetic = read_open_run(run)["sets"]
     assert (crowds["name"], synthetic["name"]) == ("crowds/18f", "synthetic")
     assert synthetic["photos"] == 24
     assert "pose_pointing04" not in (run / "log.csv").read_text()
@@ -130,7 +133,7 @@ def test_a_detector_learns_from_open_photos_only(open_data, tmp_path):
     text = f'labeller = "{opened("asmnet-68-lite", tmp_path)}"\n' + DETECTION
     config = write(tmp_path, text)
     assert main(["fit", str(config), "--data", str(open_data), "--out", str(run)]) == 0
-    assert {item["name"]: item["open"] for item in read_open_run(run)} == {
+    assert {item["name"]: item["open"] for item in read_open_run(run)["sets"]} == {
         "crowds/18f": True,
         "open/fairface": True,
         "synthetic": True,
@@ -140,10 +143,35 @@ def test_a_detector_learns_from_open_photos_only(open_data, tmp_path):
     assert main(["export", str(config), *arguments]) == 0
     (record,) = json.loads((tmp_path / "weights_manifest.json").read_text())["weights"]
     assert record["license"] == "Apache-2.0"
-    assert record["training_data"] == [
-        "crowds/18f (CC0 1.0)", "open/fairface (CC BY 4.0)", "synthetic (CC0 1.0)",
+    assert [set_["name"] for set_ in record["data_sets"]] == [
+        "crowds/18f", "open/fairface", "synthetic",
     ]  # fmt: skip
-    check_config(read_config(write(tmp_path, f'start = "{run}"\n{text}')))
+    photos = sorted(f"fairface/{i}.jpg" for i in range(12))
+    photos = [name for name in photos if part_of(name) == "train"]
+    names = "".join(f"{name}\n" for name in photos)
+    assert record["data_sets"][1] == {
+        "name": "open/fairface", "licence": "CC BY 4.0", "photos": len(photos),
+        "evidence": LICENCES["open/fairface"].evidence,
+        "creator": LICENCES["open/fairface"].creator, "url": LICENCES["open/fairface"].url,
+        "sha256": hashlib.sha256(names.encode()).hexdigest(),
+    }  # fmt: skip
+    assert record["teachers"] == [
+        {"role": "boxes of the photos", "name": "yunet", "licence": "MIT"},
+        {"role": "labeller", "name": "ours.onnx", "licence": "Apache-2.0"},
+    ]
+    assert record["training_data"][1] == f"open/fairface (CC BY 4.0), {len(photos)} photos"
+    assert record["training_data"][3] == "yunet (MIT): boxes of the photos"
+    # A run that starts from it has learnt from its photos, too, whatever it reads itself.
+    further = write(tmp_path, f'start = "{run}"\n{text}')
+    (open_data / "synthetic").rename(open_data / "away")
+    try:
+        arguments = ["--data", str(open_data), "--out", str(tmp_path / "further")]
+        assert main(["fit", str(further), *arguments]) == 0
+    finally:
+        (open_data / "away").rename(open_data / "synthetic")
+    assert [s["name"] for s in read_open_run(tmp_path / "further")["sets"]] == [
+        "crowds/18f", "open/fairface", "synthetic",
+    ]  # fmt: skip
 
 
 def test_a_closed_run_says_so_and_an_open_one_does_not_start_from_it(open_data, tmp_path):
@@ -215,6 +243,22 @@ def test_open_sets_may_be_mixed(tmp_path):
             "^teacher_labels: .* got asmnet-face: research use only",
         ),
         ({"teacher": "mediapipe"}, None),
+        # What a file says itself holds, wherever its teacher is by now.
+        ({"teacher": "gone.onnx", "teacher_licence": "Apache-2.0"}, None),
+        (
+            {"teacher": "gone.onnx", "teacher_licence": "unknown"},
+            "^teacher_labels: .* got gone.onnx: unknown",
+        ),
+        (
+            {
+                "teacher": "mediapipe",
+                "detector": "a.onnx",
+                "detector_licence": "MIT",
+                "verifier": "asmnet-face-verifier",
+                "verifier_licence": "research use only",
+            },
+            "^teacher_labels: .* got asmnet-face-verifier: research use only",
+        ),
     ],
 )
 def test_labels_of_a_closed_teacher_are_refused(tmp_path, teacher, message):

@@ -132,6 +132,30 @@ def test_a_dry_run_writes_the_card_and_calls_nobody(hub, folder, run):
     assert "(n, 96, 96, 3) uint8, RGB 0-255" in text
 
 
+def test_open_weights_are_published_with_their_credits(hub, folder, run):
+    path = folder / weights.MANIFEST
+    content = json.loads(path.read_text(encoding="utf-8"))
+    data_set = {"name": "open/fairface", "licence": "CC BY 4.0", "evidence": "its page",
+                "photos": 540, "sha256": "abc"}  # fmt: skip
+    teacher = {"name": "yunet", "licence": "MIT", "role": "boxes of the photos"}
+    for record in content["weights"]:
+        record |= {"license": "Apache-2.0", "data_sets": [data_set], "teachers": [teacher]}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    done = run("asmnet.training.cli", "publish", folder, REPO)
+    assert done.returncode == 1
+    assert "`asmnet-train credits --data DATA --out" in done.stderr
+    assert hub.calls == []
+    (folder / "weights" / "CREDITS.md").write_text("by us")
+    assert run("asmnet.training.cli", "publish", folder, REPO).returncode == 0
+    files = hub.files(REPO)
+    assert files["weights/CREDITS.md"] == b"by us"
+    _, header, text = files["README.md"].decode().split("---\n", 2)
+    assert yaml.safe_load(header)["license"] == "apache-2.0"
+    line = "- open/fairface: CC BY 4.0 (its page), 540 photos; sha256 of their names `abc`"
+    assert text.count(line) == len(NAMES)
+    assert text.count("- yunet (MIT): boxes of the photos") == len(NAMES)
+
+
 def test_folders_that_hold_nothing_to_publish(tmp_path, folder):
     with pytest.raises(PublishError, match="cannot be read"):
         publish(tmp_path, REPO)

@@ -90,3 +90,27 @@ def test_a_program_that_was_frozen_without_the_data_is_told_how(monkeypatch, tmp
     monkeypatch.setattr(weights.records, "PACKAGE", tmp_path)
     with pytest.raises(WeightsError, match="PyInstaller with `--collect-data asmnet`"):
         weights.manifest.__wrapped__()
+
+
+DATA_SET = {"name": "open/own", "licence": "CC0 1.0", "evidence": "ours", "photos": 3}
+TEACHER = {"name": "yunet", "licence": "MIT", "role": "boxes"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"data_sets": DATA_SET}, "data_sets: expected a list, got {'name'"),
+        ({"data_sets": [{**DATA_SET, "photos": "3"}]}, "data_sets: expected name, licence"),
+        ({"teachers": [TEACHER, {"name": "yunet"}]}, "teachers: expected name, licence, role of"),
+        ({"teachers": ["yunet"]}, "role of each, got 'yunet'"),
+    ],
+)
+def test_what_weights_learnt_from_has_a_licence(changes, expected):
+    content = json.dumps({"schema_version": 1, "weights": [{**GOOD, **changes}]})
+    with pytest.raises(WeightsError, match=expected):
+        weights.parse_manifest(content, "m")
+    good = {**GOOD, "data_sets": [{**DATA_SET, "sha256": "ab"}], "teachers": [TEACHER]}
+    (record,) = weights.parse_manifest(
+        json.dumps({"schema_version": 1, "weights": [good]}), "m"
+    ).values()
+    assert (record.data_sets[0]["photos"], record.teachers) == (3, (TEACHER,))

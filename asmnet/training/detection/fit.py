@@ -49,7 +49,7 @@ def fit_detector(config: DetectorConfig, data: Path, folder: Path, *, resume: bo
     material = Material.load(data, labeller, open_only=config.open)
     validation = read_crowds(data, "val", open_only=config.open)
     read = [*material.read, *((photo.source, photo.image) for photo in validation)]
-    write_read(read, folder, open_only=config.open)
+    write_read(read, folder, config)
     dataset = MosaicDataset(
         material, config.mosaics, size=config.size, length=schedule.samples, seed=schedule.seed
     )

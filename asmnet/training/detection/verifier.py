@@ -39,7 +39,7 @@ def fit_verifier(config: VerifierConfig, data: Path, folder: Path, *, resume: bo
     material = Material.load(data, labeller, open_only=config.open)
     places = find_places(material, detector, config.candidate_score)
     held_out = Material.load(data, labeller, "val", open_only=config.open)
-    write_read([*material.read, *held_out.read], folder, open_only=config.open)
+    write_read([*material.read, *held_out.read], folder, config)
     crops = validation_crops(find_places(held_out, detector, config.candidate_score), config)
     del held_out
     dataset = CropDataset(

@@ -190,10 +190,12 @@ def export(
         "parameters": count_parameters(model),
         "multiply_adds": count_multiply_adds(model, size),
         "license": OPEN_LICENSE if config.open else LICENSE,
-        "training_data": open_training_data(run) if config.open else training_data(config),
+        "training_data": training_data(config),
         "training_config": metadata["training_config"],
         "metrics": {},
     }
+    if config.open:
+        record |= open_training_data(run)
     facts = run_facts(run)
     if facts is not None:
         record["run"] = facts
@@ -288,9 +290,16 @@ def training_data(config: Config) -> list[str]:
     return sources
 
 
-def open_training_data(run: Path) -> list[str]:
-    """The sets that an open run says it read, with their licences."""
-    return [f"{item['name']} ({item['licence']})" for item in read_open_run(run)]
+def open_training_data(run: Path) -> dict[str, Any]:
+    """The fields of a record that tell what an open run learnt from: sets and teachers."""
+    learnt = read_open_run(run)
+    sets = [{key: value for key, value in s.items() if key != "open"} for s in learnt["sets"]]
+    return {
+        "training_data": [f"{s['name']} ({s['licence']}), {s['photos']} photos" for s in sets]
+        + [f"{t['name']} ({t['licence']}): {t['role']}" for t in learnt["teachers"]],
+        "data_sets": sets,
+        "teachers": learnt["teachers"],
+    }
 
 
 def _check_parity(model: nn.Module, sample: Tensor, path: Path) -> None:

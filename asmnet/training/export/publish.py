@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from asmnet.datasets.credits import CREDITS
 from asmnet.errors import AsmnetError
 from asmnet.evaluation.model_card import MARK, model_card
 from asmnet.weights import HUB_SCHEME, MANIFEST, check_content, parse_manifest
@@ -17,7 +18,7 @@ class PublishError(AsmnetError):
 
 
 def publish(folder: Path, repo: str, *, private: bool = False, dry_run: bool = False) -> str | None:
-    """Writes ``folder/README.md`` and uploads it with the manifest and its weights, as one commit.
+    """Writes ``folder/README.md`` and uploads it with manifest, weights and credits in one commit.
 
     A ``README.md`` that is there and was not made here is kept, and uploaded as it is.
 
@@ -31,7 +32,8 @@ def publish(folder: Path, repo: str, *, private: bool = False, dry_run: bool = F
         The commit that holds the weights, or None after a dry run.
 
     Raises:
-        PublishError: a file is missing, or the hub refuses; the message says what to do.
+        PublishError: a file is missing, the credits of open weights among them, or the hub
+            refuses; the message says what to do.
         ChecksumError: a file is not the one that the manifest describes.
         WeightsError: the manifest is not usable.
     """
@@ -41,6 +43,9 @@ def publish(folder: Path, repo: str, *, private: bool = False, dry_run: bool = F
     )
     # The bytes that were checked are the bytes that go up.
     files = {MANIFEST: manifest}
+    credit = f"weights/{CREDITS}"
+    if (folder / credit).exists():
+        files[credit] = _read(folder / credit)
     for record in records:
         if record.source is None:
             path = folder / record.file
@@ -48,8 +53,13 @@ def publish(folder: Path, repo: str, *, private: bool = False, dry_run: bool = F
             check_content(
                 record, files[record.file], str(path), "Nothing was published: export again"
             )
-    if len(files) == 1:
+    if not any(record.file in files for record in records):
         raise PublishError(f"{folder / MANIFEST}: expected at least one weight of this folder")
+    if any(record.data_sets for record in records) and credit not in files:
+        raise PublishError(
+            f"{folder / credit}: expected who made what the open weights learnt from, got no file; "
+            f"`asmnet-train credits --data DATA --out {folder / credit}` writes it"
+        )
     if is_own_card(folder / CARD):
         files[CARD] = _read(folder / CARD)
     else:

@@ -60,7 +60,7 @@ def fit_landmarks(config: LandmarkConfig, data: Path, folder: Path, *, resume: b
     if not config.open:
         poses = (pose for part in parts for pose in read_pointing04(data, part))
         read += [("pointing04", pose.image) for pose in poses]
-    write_read(read, folder, open_only=config.open)
+    write_read(read, folder, config)
     # A teacher's faces have shapes that a network has smoothed already.
     human = [face for face in labelled if face.source != "helen_unlabelled"]
     shapes = fit_shape_model(human, config.kept_variance, aligned=config.aligned_shapes)
