@@ -2,6 +2,7 @@ r"""Writes figures into README.md and the pages of docs/: `python docs/tables.py
 
 A table stands between `<!-- table: COMMAND -->` and `<!-- end -->`; its rows are what
 `asmnet-train evaluate COMMAND --update-manifest` stored, its columns the weights that have any.
+Between `<!-- licences: WHAT -->` and `<!-- end -->` stand the families, weights, sets or teachers.
 
 Between `<!-- results: NAME -->` and `<!-- end -->` stands a table of `docs/results/NAME.json`,
 which a command wrote with `--json`; with `NAME KEY` the table under that key. It is a list of rows,
@@ -19,7 +20,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from asmnet.datasets.licences import LICENCES, OPEN_TEACHERS
 from asmnet.evaluation.report import markdown, markdown_rows
+from asmnet.weights import families, manifest
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -29,6 +32,7 @@ ORDER = (
     "asmnet-68-lite", "asmnet-paper-68", "mobilenetv2-68", "atpn-68",
 )  # fmt: skip
 FIGURE = re.compile(r"\d+(?:\.(\d+))?(\**<!-- ([\w-]+): (.+?) -->)")
+LICENSED = re.compile(r"(<!-- licences: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 MARKED = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 RESULTS = ROOT / "docs" / "results"
 MEASURED = re.compile(r"(<!-- results: (\w+)(?: ([\w ]+))? -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -54,6 +58,67 @@ def measured(name: str, key: str | None) -> str | None:
     return markdown_rows(table) if isinstance(table, list) else markdown(table)
 
 
+def family_rows() -> list[dict[str, str]]:
+    """What each name of a family stands for."""
+    rows = []
+    for family in families().values():
+        parts = {
+            "detector": family.detector, "verifier": family.verifier,
+            "68 points": family.landmarks, "98 points": family.landmarks_98,
+        }  # fmt: skip
+        licences = {manifest()[name].short_license for name in parts.values() if name}
+        rows.append(
+            {"`weights=`": f'`"{family.name}"`', "licence": ", ".join(sorted(licences))}
+            | {part: f"`{name}`" if name else "none" for part, name in parts.items()}
+        )
+    return rows
+
+
+def weight_rows() -> list[dict[str, str]]:
+    """Licence and data of each weight; teachers of those that name them apart."""
+    rows = []
+    for record in manifest().values():
+        data = [f"{s['name']} ({s['licence']})" for s in record.data_sets] or record.training_data
+        teachers = dict.fromkeys(f"{t['name']} ({t['licence']})" for t in record.teachers)
+        rows.append({
+            "weights": f"`{record.name}`", "licence": record.short_license,
+            "learnt from": "; ".join(data), "teachers": ", ".join(teachers),
+        })  # fmt: skip
+    return rows
+
+
+def set_rows() -> list[dict[str, str]]:
+    """Each set that training can read, the open ones first."""
+    return [
+        {
+            "set": f"`{record.name}`", "licence": record.licence,
+            "open": "yes" if record.open else "no",
+            "by": f"[{record.creator}]({record.url})" if record.url else record.creator,
+            "evidence": record.evidence,
+        }
+        for record in sorted(LICENCES.values(), key=lambda record: (not record.open, record.name))
+    ]  # fmt: skip
+
+
+def teacher_rows() -> list[dict[str, str]]:
+    """The networks of others that open weights may learn from."""
+    return [
+        {
+            "teacher": f"`{teacher.name}`", "licence": teacher.licence,
+            "evidence": teacher.evidence, "trained on": teacher.trained_on,
+        }
+        for teacher in OPEN_TEACHERS.values()
+    ]  # fmt: skip
+
+
+LISTS = {
+    "families": family_rows,
+    "weights": weight_rows,
+    "sets": set_rows,
+    "teachers": teacher_rows,
+}
+
+
 def figure(name: str, key: str, records: dict[str, dict[str, Any]]) -> float:
     """A figure of the manifest; KeyError without it."""
     value: float = records[name]["metrics"][key.replace("\\|", "|")]["value"]
@@ -63,6 +128,9 @@ def figure(name: str, key: str, records: dict[str, dict[str, Any]]) -> float:
 def filled(page: str) -> str:
     """The page with its tables and figures as the manifest has them."""
     records = {r["name"]: r for r in json.loads(MANIFEST.read_text(encoding="utf-8"))["weights"]}
+    page = LICENSED.sub(
+        lambda mark: f"{mark[1]}\n{markdown_rows(LISTS[mark[2]]())}\n\n{mark[3]}", page
+    )
     page = MARKED.sub(lambda mark: f"{mark[1]}\n{table(mark[2], records)}\n\n{mark[3]}", page)
     page = MEASURED.sub(_results, page)
     return FIGURE.sub(

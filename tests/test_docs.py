@@ -17,6 +17,7 @@ import pytest
 
 from asmnet import weights
 from asmnet.cli import main
+from asmnet.datasets.licences import LICENCES, OPEN_TEACHERS
 from asmnet.image import load_image
 
 ROOT = Path(__file__).parents[1]
@@ -120,6 +121,24 @@ def test_tables_and_figures_are_the_manifest_s(tables):
     for path, text in texts.items():
         assert tables.filled(text) == text, f"{path}: python docs/tables.py writes it"
     assert sum(len(tables.MARKED.findall(text)) for text in texts.values()) == 2
+
+
+def test_the_page_on_shipping_has_every_weight_set_and_teacher(tables):
+    page = (ROOT / "docs" / "shipping.md").read_text(encoding="utf-8")
+    parts = {what: text for _, what, text in
+             re.findall(r"(<!-- licences: (\w+) -->)(.*?)<!-- end -->", page, re.DOTALL)}  # fmt: skip
+    assert set(parts) == set(tables.LISTS)
+    assert all(f"| `{name}` |" in parts["weights"] for name in weights.manifest())
+    assert all(f'| `"{name}"` |' in parts["families"] for name in weights.families())
+    assert all(f"| `{name}` |" in parts["sets"] for name in LICENCES)
+    assert all(f"| `{name}` |" in parts["teachers"] for name in OPEN_TEACHERS)
+
+
+@pytest.mark.usefixtures("open_family")
+def test_a_family_that_comes_is_in_the_tables(tables):
+    page = tables.filled("<!-- licences: families -->\n<!-- end -->")
+    assert '| `"open"` | Apache-2.0 | `asmnet-open-face` |' in page
+    assert "| `asmnet-open-68` | none |" in page
 
 
 def test_a_figure_is_bound_to_its_weight_and_key(tables):

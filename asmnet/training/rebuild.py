@@ -13,8 +13,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from asmnet.datasets.pseudo_labels import OPEN_FOLDER
 from asmnet.errors import InvalidInputError
-from asmnet.training.config import Config, read_config
+from asmnet.training.config import Config, LandmarkConfig, read_config
 from asmnet.weights import manifest
 
 LABELS = "labels-"
@@ -109,7 +110,8 @@ class _Graph:
             options += ["--start", str(start)]
         labels = getattr(config, "teacher_labels", None)
         if labels is not None:
-            options += ["--teacher-labels", str(self._labels(Path(labels), path, above))]
+            labels = self._labels(Path(labels), path, above, _open_options(config))
+            options += ["--teacher-labels", str(labels)]
         self._add(Step(("fit", str(path), *options), notes=_notes(path)))
 
     def _start(self, config: Config, above: tuple[Path, ...]) -> Path | None:
@@ -122,7 +124,9 @@ class _Graph:
         self.fit(self.configs / f"{name}.toml", above)
         return self.runs / name
 
-    def _labels(self, labels: Path, path: Path, above: tuple[Path, ...]) -> Path:
+    def _labels(
+        self, labels: Path, path: Path, above: tuple[Path, ...], options: tuple[str, ...]
+    ) -> Path:
         if not labels.stem.startswith(LABELS):
             expected = f"{LABELS}CONFIG.npz"
             raise InvalidInputError(f"{path}: teacher_labels: expected {expected}, got {labels}")
@@ -135,11 +139,19 @@ class _Graph:
             self._add(Step(("mesh-labels", *where, str(out)), out))
             return out
         weights = self.export(self.configs / f"{labels.stem.removeprefix(LABELS)}.toml", above)
-        self._add(Step(("label", str(weights), "--data", str(self.data), "--out", str(out)), out))
+        options = ("--data", str(self.data), "--out", str(out), *options)
+        self._add(Step(("label", str(weights), *options), out))
         return out
 
     def _add(self, step: Step) -> None:
         self.made.setdefault(step.command, step)
+
+
+def _open_options(config: Config) -> tuple[str, ...]:
+    """What a teacher may look at, and by which boxes, where its labels are for an open config."""
+    if not (config.open and isinstance(config, LandmarkConfig)):
+        return ()
+    return ("--detector", config.detector, "--sets", OPEN_FOLDER)
 
 
 def _notes(path: Path) -> tuple[str, ...]:

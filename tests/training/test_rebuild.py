@@ -60,6 +60,20 @@ def test_open_weights_need_renders_first():
     ]
 
 
+def test_an_open_config_s_teacher_looks_at_open_photos_with_its_detector(tmp_path):
+    text = (CONFIGS / "asmnet-open-68.toml").read_text()
+    (tmp_path / "asmnet-open-68.toml").write_text(text)
+    (tmp_path / "student.toml").write_text(
+        'extends = "asmnet-open-68.toml"\nteacher_labels = "runs/labels-asmnet-open-68.npz"\n'
+    )
+    made: dict = {}
+    graph = rebuild._Graph(Path("DATA"), tmp_path, Path("runs"), made)
+    graph.export(tmp_path / "student.toml", ())
+    (label,) = (step for step in made.values() if step.command[0] == "label")
+    options = _parser().parse_args(label.command)
+    assert (options.detector, options.sets) == ("yunet", ["open"])
+
+
 def test_the_stages_of_98_points():
     planned = rebuild.steps("asmnet-98", Path("DATA"), CONFIGS, Path("runs"))
     assert [f"{step.command[0]} {Path(step.command[1]).stem}" for step in planned] == [
