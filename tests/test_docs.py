@@ -125,8 +125,7 @@ def test_tables_and_figures_are_the_manifest_s(tables):
 
 def test_the_page_on_shipping_has_every_weight_set_and_teacher(tables):
     page = (ROOT / "docs" / "shipping.md").read_text(encoding="utf-8")
-    parts = {what: text for _, what, text in
-             re.findall(r"(<!-- licences: (\w+) -->)(.*?)<!-- end -->", page, re.DOTALL)}  # fmt: skip
+    parts = dict(re.findall(r"<!-- licences: (\w+) -->(.*?)<!-- end -->", page, re.DOTALL))
     assert set(parts) == set(tables.LISTS)
     assert all(f"| `{name}` |" in parts["weights"] for name in weights.manifest())
     assert all(f'| `"{name}"` |' in parts["families"] for name in weights.families())
