@@ -230,7 +230,7 @@ class FaceDetector:
             return found
         boxes, scores, keypoints = self._verifier.look(pixels, found[0])
         sides = longer_sides(found[0])
-        scores = face_probability(found[1], scores, sides)
+        scores = face_probability(found[1], scores, sides, self._verifier.score_weights)
         # Of small faces the verifier knows the place better, of large ones the detector.
         share = np.clip(VERIFIED_SIDE / np.maximum(sides, 1), LEAST_SHARE, 1)[:, None]
         boxes = (1 - share) * found[0] + share * boxes

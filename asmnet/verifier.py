@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from asmnet.errors import WeightsError
 from asmnet.geometry import Candidates, CropTransform, FloatArray
 from asmnet.image import ImageArray, crop_image
 from asmnet.session import OnnxSession, RuntimeOptions, Weights
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 # The log odds that a place is a face: weights of the logits of the detector's and the verifier's
-# score and of the face's smallness, and a constant. Fitted by `asmnet-train verification`.
+# score and of the face's smallness, and a constant. Fitted by `asmnet-train verification`; a file
+# that was exported with weights of its own has them in its metadata.
 WEIGHTS = (1.35, 0.67, 0.25, -2.37)
+SCORE_WEIGHTS = "score_weights"  # in the metadata: numbers with commas between
 # Smallness is 0 from this side of a face on, in pixels, and 1 at half of it; at most the second.
 LARGE_SIDE, MAX_SMALLNESS = 28.0, 2.0
 MAX_LOGIT = 6.0
@@ -33,6 +36,9 @@ class FaceVerifier:
     """Tells which boxes show a face, and draws them anew.
 
     One instance may be shared by many threads.
+
+    Attributes:
+        score_weights: of the file, or `WEIGHTS`; see `face_probability`.
     """
 
     def __init__(self, weights: Weights | None = None, **runtime: Unpack[RuntimeOptions]) -> None:
@@ -50,6 +56,8 @@ class FaceVerifier:
         self._session = OnnxSession(weights, **runtime)
         self._session.require_task("verification")
         self._size, self._margin = self._session.crop_format()
+        own = self._session.metadata.get(SCORE_WEIGHTS)
+        self.score_weights = WEIGHTS if own is None else _numbers(own, weights)
 
     def look(self, pixels: ImageArray, boxes: FloatArray) -> Candidates:
         """New boxes (n, 4) xyxy, scores (n,) from 0 to 1 and key points (n, 5, 2), in pixels.
@@ -81,15 +89,21 @@ def longer_sides(boxes: FloatArray) -> FloatArray:
     return np.asarray((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0))
 
 
-def face_probability(scores: FloatArray, verified: FloatArray, sides: FloatArray) -> FloatArray:
+def face_probability(
+    scores: FloatArray,
+    verified: FloatArray,
+    sides: FloatArray,
+    weights: tuple[float, ...] = WEIGHTS,
+) -> FloatArray:
     """The probability (n,) that each place is a face, 0 to 1.
 
     Args:
         scores: (n,) of the detector.
         verified: (n,) of the verifier.
         sides: (n,) longer sides of the boxes in pixels.
+        weights: of the `features`.
     """
-    return np.asarray(1 / (1 + np.exp(-features(scores, verified, sides) @ WEIGHTS)))
+    return np.asarray(1 / (1 + np.exp(-features(scores, verified, sides) @ weights)))
 
 
 def features(scores: FloatArray, verified: FloatArray, sides: FloatArray) -> FloatArray:
@@ -104,6 +118,18 @@ def features(scores: FloatArray, verified: FloatArray, sides: FloatArray) -> Flo
         ],
         axis=1,
     )
+
+
+def _numbers(text: str, weights: Weights) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(number) for number in text.split(","))
+    except ValueError:
+        numbers = ()
+    if len(numbers) != len(WEIGHTS) or not np.isfinite(numbers).all():
+        raise WeightsError(
+            f"{weights}: expected {len(WEIGHTS)} numbers as metadata {SCORE_WEIGHTS}, got {text!r}"
+        )
+    return numbers
 
 
 def logit(probabilities: FloatArray) -> FloatArray:

@@ -7,7 +7,8 @@ import asmnet
 from asmnet.geometry import box_iou
 from asmnet.image import load_image
 from asmnet.session import OnnxSession
-from asmnet.verifier import BATCH, FaceVerifier, face_probability
+from asmnet.verifier import BATCH, WEIGHTS, FaceVerifier, face_probability
+from asmnet.weights import PACKAGE
 
 FACE, SUIT = [181.0, 88, 268, 179], [200.0, 330, 300, 440]
 
@@ -85,6 +86,30 @@ def test_a_file_that_does_not_tell_its_crop_is_refused(metadata):
     session.metadata = metadata
     with pytest.raises(asmnet.WeightsError, match="expected metadata input_size and crop_margin"):
         session.crop_format()
+
+
+def with_score_weights(path, text):
+    """The bundled verifier with a string of metadata more."""
+    content = (PACKAGE / "weights" / "asmnet-face-verifier.onnx").read_bytes()
+    pair = b"".join(
+        bytes([field, len(value)]) + value for field, value in ((10, b"score_weights"), (18, text))
+    )
+    path.write_bytes(content + bytes([114, len(pair)]) + pair)  # a field of ModelProto
+    return str(path)
+
+
+def test_a_file_s_own_weights_of_the_scores_are_used(tmp_path, photos, verifier):
+    assert verifier.score_weights == WEIGHTS
+    own = with_score_weights(tmp_path / "own.onnx", b"0,0,0,1.5")
+    assert FaceVerifier(own, threads=1).score_weights == (0, 0, 0, 1.5)
+    found = asmnet.FaceDetector(verifier=own, threads=1).detect(photos / "astronaut.png")
+    assert found[0].score == pytest.approx(1 / (1 + np.exp(-1.5)))
+
+
+@pytest.mark.parametrize("text", [b"1,2,3", b"1,2,3,x", b"", b"1,2,3,inf"])
+def test_weights_of_the_scores_that_are_none(tmp_path, text):
+    with pytest.raises(asmnet.WeightsError, match="expected 4 numbers as metadata score_weights"):
+        FaceVerifier(with_score_weights(tmp_path / "own.onnx", text))
 
 
 def test_without_a_verifier_the_detector_is_trusted(photos):

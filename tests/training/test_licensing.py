@@ -13,6 +13,7 @@ from made_data import FACE, shape_68
 from asmnet.datasets.licences import LICENCES
 from asmnet.datasets.splits import part_of
 from asmnet.errors import InvalidInputError
+from asmnet.verifier import FaceVerifier
 from asmnet.weights import PACKAGE
 
 pytest.importorskip("torch")
@@ -212,6 +213,35 @@ def test_what_an_open_config_may_not_name(tmp_path, lines, message):
     config = read_config(write(tmp_path, f"{lines}\n{LANDMARKS}"))
     with pytest.raises(InvalidInputError, match=message):
         check_config(config)
+
+
+def test_an_open_verifier_weighs_scores_as_open_photos_show(open_data, tmp_path, monkeypatch):
+    text = f"""open = true
+task = "verification"
+size = 32
+candidate_score = 0.05
+detector = "{opened("asmnet-face", tmp_path)}"
+labeller = "{opened("asmnet-68-lite", tmp_path)}"
+"""
+    config, run = write(tmp_path, text), tmp_path / "run"
+    assert main(["fit", str(config), "--data", str(open_data), "--out", str(run)]) == 0
+    arguments = ["export", str(config), "--run", str(run), "--out", str(tmp_path)]
+    assert main(arguments) == 1  # without data
+    asked = {}
+
+    def fitted(data, **options):
+        asked.update(options)
+        return np.array([1.25, 0.5, 0, -2])
+
+    monkeypatch.setattr("asmnet.training.export.onnx_file.fitted_weights", fitted)
+    assert main([*arguments, "--data", str(open_data), "--overwrite"]) == 0
+    assert asked["open_only"]
+    assert asked["detector"] == read_config(config).detector
+    verifier = FaceVerifier(tmp_path / "weights" / "tiny.onnx")
+    assert verifier.score_weights == (1.25, 0.5, 0, -2)
+    (record,) = json.loads((tmp_path / "weights_manifest.json").read_text())["weights"]
+    content = (tmp_path / "weights" / "tiny.onnx").read_bytes()
+    assert record["sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_a_verifier_of_a_closed_detector_is_refused(tmp_path):

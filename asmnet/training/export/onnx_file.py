@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from asmnet.datasets.detection import read_crowds, read_single_faces
 from asmnet.datasets.records import LabelError
 from asmnet.errors import AsmnetError, InvalidInputError
+from asmnet.evaluation.verification import fitted_weights
 from asmnet.image import ImageArray, letterbox, load_image
 from asmnet.schemes import WFLW_98
 from asmnet.training.config import Config, DetectorConfig, LandmarkConfig, VerifierConfig
@@ -33,6 +34,7 @@ from asmnet.training.nets.build import network
 from asmnet.training.nets.count import count_multiply_adds, count_parameters
 from asmnet.training.nets.face_detector import STRIDES
 from asmnet.training.provenance import config_name, git_commit, run_facts
+from asmnet.verifier import SCORE_WEIGHTS
 from asmnet.weights import MANIFEST
 from asmnet.weights.records import write_record
 
@@ -119,7 +121,8 @@ def export(
         best: take the best validated epoch, not the last one.
         data: root of the data folders: compare the two networks on validation photos, not on
             noise. A network that tells its points' spread needs it: its confidence and presence
-            are calibrated there, see :mod:`asmnet.training.export.calibration`.
+            are calibrated there, see :mod:`asmnet.training.export.calibration`. So does an open
+            verifier: how its score and the detector's are weighed is fitted on open photos.
 
     Raises:
         ParityError: ONNX Runtime's results differ from PyTorch's.
@@ -175,6 +178,14 @@ def export(
     if isinstance(config, LandmarkConfig) and config.storage == "float16":
         store_float16(file)
     onnx.save(file, path)
+    if isinstance(config, VerifierConfig) and config.open:
+        # The package's own were fitted on research sets, with networks that had seen them.
+        if data is None:
+            raise InvalidInputError(f"{name}: expected data to weigh its scores with")
+        fitted = fitted_weights(data, detector=config.detector, verifier=str(path), open_only=True)
+        metadata[SCORE_WEIGHTS] = ",".join(f"{weight:.3f}" for weight in fitted)
+        helper.set_model_props(file, metadata)
+        onnx.save(file, path)
     images = noise if data is None else _validation_images(config, data)
     for part in (images, images[:1]):  # the batch may have any size
         _check_parity(wrapped, torch.from_numpy(part), path)
