@@ -170,7 +170,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(run=_evaluate)
 
     verification = commands.add_parser(
-        "verification", help="fit how score and presence are weighed together"
+        "verification", help="fit how the scores of detector and verifier are weighed"
     )
     verification.add_argument("--data", type=Path, required=True, help="root of the data folders")
     verification.set_defaults(run=_verification)
