@@ -70,6 +70,11 @@ function fail(reason) {
   error.textContent = reason instanceof Error ? reason.message : String(reason);
   error.hidden = false;
   say("");
+  // What was there before is not what failed.
+  canvas.hidden = true;
+  hint.hidden = false;
+  Object.assign(shown, { width: 0, faces: [] });
+  tell([]);
 }
 
 /**
@@ -133,7 +138,9 @@ async function analyse(own, blob, name) {
   if (own !== task) return;
   say(`Looking at ${name} …`);
   const began = performance.now();
-  const faces = await asmnet.detect(blob);
+  const faces = await asmnet.detect(blob).catch((reason) => {
+    throw new Error(`${name}: ${reason.message}`, { cause: reason });
+  });
   if (own !== task) return;
   shown.faces = faces;
   draw();

@@ -200,6 +200,7 @@ function checkedOptions({ minScore = DEFAULT_MIN_SCORE, maxFaces = Infinity } = 
 async function transferable(source) {
   if (source instanceof Blob) return source;
   try {
+    if (source instanceof HTMLImageElement) await source.decode(); // it may not have loaded yet
     return await createImageBitmap(source, { colorSpaceConversion: "none" });
   } catch (error) {
     throw new ImageError(

@@ -3,7 +3,15 @@
 import * as ort from "../vendor/ort/ort.wasm.min.mjs";
 import { WeightsError, messageOf } from "./errors.js";
 
+/** Threads that a network runs on; one where the page is not cross-origin isolated. */
+export const THREADS = globalThis.crossOriginIsolated
+  ? Math.min(navigator.hardwareConcurrency, 4)
+  : 1;
+
 ort.env.wasm.wasmPaths = new URL("../vendor/ort/", import.meta.url).href;
+ort.env.wasm.numThreads = THREADS;
+// One of its warnings, of a processor that it does not know, comes in every browser.
+ort.env.logLevel = "error";
 
 /**
  * @typedef {object} Output
@@ -78,9 +86,6 @@ export class OnnxSession {
     );
   }
 }
-
-/** Threads that a network runs on; one where the page is not cross-origin isolated. */
-export const threadCount = () => ort.env.wasm.numThreads ?? 1;
 
 /**
  * The names and values that stand in an ONNX file beside the network: ONNX Runtime keeps them from

@@ -5,7 +5,7 @@ import { DEFAULT_SIDE, FaceDetector } from "./detector.js";
 import { AsmnetError, messageOf } from "./errors.js";
 import { loadImage } from "./image.js";
 import { FaceLandmarker } from "./landmarker.js";
-import { OnnxSession, threadCount } from "./session.js";
+import { OnnxSession, THREADS } from "./session.js";
 import { FaceTracker, INPUT_SIZE } from "./tracker.js";
 import { FaceVerifier } from "./verifier.js";
 import { loadFamily } from "./weights.js";
@@ -70,7 +70,7 @@ async function load(weights) {
     await OnnxSession.load(names.landmarks, landmarks),
   ]);
   service = new Service(...sessions);
-  return { family: family.name, license: family.license, weights: names, threads: threadCount() };
+  return { family: family.name, license: family.license, weights: names, threads: THREADS };
 }
 
 /** A network runs one thing at a time, so calls wait for those before them. */

@@ -1,41 +1,51 @@
-"""Pictures and what asmnet finds in them, for the tests of the browser's side.
+"""Makes pictures, and what the installed asmnet finds in them: what the browser must find as well.
 
 Usage: python pictures.py OUT [FOLDER]   FOLDER: photos of your own instead, to compare more of them
 """
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 import asmnet
-from asmnet import FaceAnalyzer, FaceLandmarker, weights
+from asmnet import FaceAnalyzer, FaceDetector, FaceLandmarker, FaceTracker
+from asmnet.tracking.tracker import INPUT_SIZE
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+RESEARCH = {
+    "detector": "asmnet-face",
+    "verifier": "asmnet-face-verifier",
+    "landmarks": "asmnet-68",
+}
+CLIP_FRAMES, HIDDEN_FRAMES = 50, range(20, 26)
 
 
-def photos() -> dict[str, Image.Image]:
-    return {path.stem: Image.open(path) for path in sorted(PHOTOS.iterdir()) if path.suffix in SUFFIXES}
+def pictures_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
-def made() -> Iterator[tuple[str, Image.Image, dict[str, object]]]:
+def made() -> Iterator[tuple[str, Image.Image, dict[str, Any]]]:
     """Name, picture and options of Pillow: each goes another way through the library."""
-    known = photos()
+    known = {path.stem: Image.open(path) for path in pictures_of(PHOTOS)}
     astronaut, crew = known["astronaut"], known["apollo11_crew"]
     portraits = [known[name] for name in known if name.startswith("london")]
     yield "on-its-side.png", astronaut.transpose(Image.Transpose.ROTATE_90), {}
-    yield "upside-down.png", crew.transpose(Image.Transpose.ROTATE_180), {}
+    yield "upside-down.png", portraits[3].transpose(Image.Transpose.ROTATE_180), {}
     yield "turned.png", astronaut.rotate(35, Image.Resampling.BICUBIC), {}
-    exif = Image.Exif()
-    exif[0x0112] = 6
+    orientation = Image.Exif()
+    orientation[0x0112] = 6
     lying = portraits[0].transpose(Image.Transpose.ROTATE_90)
-    yield "exif.jpg", lying, {"exif": exif, "quality": 95}
+    yield "exif.jpg", lying, {"exif": orientation, "quality": 95}
     yield "small.png", astronaut.resize((110, 110), Image.Resampling.BOX), {}
     far = Image.new("RGB", (2200, 1500), (96, 110, 120))
     far.paste(crew.resize((310, 239), Image.Resampling.BOX), (1300, 700))
@@ -45,7 +55,8 @@ def made() -> Iterator[tuple[str, Image.Image, dict[str, object]]]:
     yield "cut-off.png", astronaut.crop((225, 60, 512, 400)), {}
     yield "grey.png", ImageOps.grayscale(portraits[1]), {}
     yield "palette.png", portraits[2].convert("P", palette=Image.Palette.ADAPTIVE), {}
-    yield "dark.png", portraits[3].point([round(255 * (v / 255) ** 2.2 / 2) for v in range(256)] * 3), {}
+    darker = [round(255 * (v / 255) ** 2.2 / 2) for v in range(256)]
+    yield "dark.png", portraits[3].point(darker * 3), {}
     yield "blurred.png", crew.filter(ImageFilter.GaussianBlur(3)), {}
     yield "mirrored.webp", ImageOps.mirror(crew), {"lossless": True}
     yield "large.jpg", crew.resize((4960, 3828), Image.Resampling.BICUBIC), {"quality": 90}
@@ -58,7 +69,8 @@ def group(faces: list[Image.Image], count: int) -> Image.Image:
     canvas = Image.new("RGB", (5 * 200, -(-count // 5) * 200), (128, 128, 128))
     for i in range(count):
         head = faces[i % len(faces)].resize((200, 200), Image.Resampling.BOX)
-        canvas.paste(ImageOps.mirror(head) if i // len(faces) % 2 else head, (i % 5 * 200, i // 5 * 200))
+        place = (i % 5 * 200, i // 5 * 200)
+        canvas.paste(ImageOps.mirror(head) if i // len(faces) % 2 else head, place)
     return canvas
 
 
@@ -71,32 +83,59 @@ def landscape() -> Image.Image:
     return Image.fromarray((colours + grain).clip(0, 255).astype(np.uint8))
 
 
-def analyzer() -> FaceAnalyzer:
-    """Of the family that the browser takes."""
-    families = json.loads(weights.records.MANIFEST.read_text()) if False else {}
-    return FaceAnalyzer(threads=1) if not families else FaceAnalyzer()
+def clip() -> Iterator[Image.Image]:
+    """Frames: a camera moves over the crew, and one face is hidden for a while."""
+    crew = Image.open(PHOTOS / "apollo11_crew.jpg").resize((930, 718), Image.Resampling.BOX)
+    for i in range(CLIP_FRAMES):
+        frame = crew.copy()
+        if i in HIDDEN_FRAMES:
+            frame.paste((70, 60, 50), (395, 90, 480, 210))
+        frame = frame.crop((100 + 3 * i, 60 + i, 740 + 3 * i, 420 + i))
+        yield frame
+
+
+def family() -> dict[str, str]:
+    """The weights that the browser takes."""
+    manifest = Path(asmnet.__file__).parent / "weights_manifest.json"
+    families = json.loads(manifest.read_text(encoding="utf-8")).get("families", {})
+    return dict(families.get("open") or families.get("research") or RESEARCH)
 
 
 def main(out: Path, folder: Path | None) -> None:
-    out.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(out, ignore_errors=True)
+    pictures = out / "pictures"
+    pictures.mkdir(parents=True)
+    for path in pictures_of(folder or PHOTOS):
+        shutil.copyfile(path, pictures / path.name)
     if folder is None:
-        for path in PHOTOS.iterdir():
-            if path.suffix in SUFFIXES:
-                (out / path.name).write_bytes(path.read_bytes())
         for name, picture, options in made():
-            picture.save(out / name, **options)
-    else:
-        for path in folder.iterdir():
-            if path.suffix in SUFFIXES:
-                (out / path.name).write_bytes(path.read_bytes())
-    with_faces = analyzer()
-    expected = {
-        path.name: [face.to_dict() for face in with_faces.detect(path)]
-        for path in sorted(out.iterdir())
-        if path.suffix in SUFFIXES
+            picture.save(pictures / name, **options)
+    names = family()
+    landmarker = FaceLandmarker(names["landmarks"])
+    analyzer = FaceAnalyzer(
+        detector=FaceDetector(names["detector"], verifier=names["verifier"]), landmarker=landmarker
+    )
+    found = {
+        path.name: [face.to_dict() for face in analyzer.detect(path)]
+        for path in pictures_of(pictures)
     }
-    (out / "expected.json").write_text(json.dumps(expected))
-    print(f"{len(expected)} pictures, {sum(map(len, expected.values()))} faces, by {asmnet.__file__}")
+    (out / "pictures.json").write_text(json.dumps(found))
+    print(f"{len(found)} pictures, {sum(map(len, found.values()))} faces, {names}")
+
+    detector = FaceDetector(
+        names["detector"], verifier=names["verifier"], input_size=INPUT_SIZE, rotated_retry=False
+    )
+    tracker = FaceTracker(detector=detector, landmarker=landmarker)
+    (out / "clip").mkdir()
+    tracked, camera = [], io.BytesIO()
+    for i, frame in enumerate(clip()):
+        frame.save(out / "clip" / f"{i}.png")
+        frame.save(camera, "JPEG", quality=90)
+        tracked.append([face.to_dict() for face in tracker.update(frame, i / 30)])
+    (out / "clip.json").write_text(json.dumps(tracked))
+    # Chromium plays it as its camera.
+    (out / "camera.mjpeg").write_bytes(camera.getvalue())
+    (out / "notes.txt").write_text("No picture.\n")
 
 
 if __name__ == "__main__":
