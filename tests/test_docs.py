@@ -217,10 +217,12 @@ def test_the_mesh_s_points_are_those_of_the_benchmark():
 
 def test_the_map_names_every_module_and_no_other():
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    files = {d: list((ROOT / d).rglob("*.py")) for d in ("asmnet", "benchmarks", "docs", "tests")}
+    folders = ("asmnet", "benchmarks", "docs", "tests", "web/test")
+    files = {d: list((ROOT / d).rglob("*.py")) for d in folders}
     assert [p for d in ("asmnet", "benchmarks") for p in files[d] if p.name not in text] == []
     paths = [
         f"/{path.as_posix()}" for some in (*files.values(), ROOT.glob("*.py")) for path in some
     ]
+    assert [p for p in (ROOT / "web" / "src").glob("*.js") if p.name not in text] == []
     named = re.findall(r"[\w/]+\.py\b", text)
     assert [name for name in named if not any(p.endswith(f"/{name}") for p in paths)] == []

@@ -57,7 +57,9 @@ test("the lines of its README run", { timeout: PATIENCE }, async () => {
   const page = await (await startBrowser()).newPage();
   const lines = [];
   const three = new Promise((resolve, reject) => {
-    page.on("console", (message) => lines.push(message.text()) === 3 && resolve(lines));
+    page.on("console", (message) => {
+      if (message.type() === "log" && lines.push(message.text()) === 3) resolve(lines);
+    });
     page.on("pageerror", reject);
   });
   await page.goto(`${server.origin}/app/index.html`);

@@ -1,7 +1,7 @@
 /** The page, used as a person would. Screenshots lie in artefacts/screenshots/. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, test } from "node:test";
 
@@ -269,6 +269,33 @@ for (const colorScheme of ["light", "dark"]) {
     { colorScheme, reducedMotion: "reduce" },
   );
 }
+
+pageTest("inside of the documentation it has its height and colours", async (page) => {
+  writeFileSync(
+    join(ARTEFACTS, "site.html"),
+    `<!doctype html><title>Site</title><body data-md-color-scheme="default">
+      <iframe title="app" src="/web/page/index.html" style="width: 40rem"></iframe>`,
+  );
+  await page.goto(`${server.origin}/artefacts/site.html`);
+  const app = page.frameLocator("iframe");
+  await app.getByText("Ready.").waitFor();
+  const back = () => app.locator("body").evaluate((body) => getComputedStyle(body).backgroundColor);
+  assert.equal(await back(), "rgb(255, 255, 255)");
+  await page.evaluate(() => {
+    document.body.dataset.mdColorScheme = "slate";
+  });
+  await page.waitForFunction(() => {
+    const { body } = document.querySelector("iframe").contentDocument;
+    return getComputedStyle(body).backgroundColor !== "rgb(255, 255, 255)";
+  });
+  await app.getByRole("button", { name: "One astronaut" }).click();
+  await app.getByText("1 face in").waitFor();
+  await page.waitForFunction(() => {
+    const frame = document.querySelector("iframe");
+    const { scrollHeight } = frame.contentDocument.documentElement;
+    return scrollHeight > 600 && Math.abs(frame.clientHeight - scrollHeight) < 20;
+  });
+});
 
 pageTest("nothing is sent elsewhere, and the browser would not let it", async (page, context) => {
   const elsewhere = await startServer({ "access-control-allow-origin": "*" });

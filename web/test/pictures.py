@@ -31,6 +31,7 @@ CLIP_FRAMES, HIDDEN_FRAMES = 50, range(20, 26)
 
 
 def pictures_of(folder: Path) -> list[Path]:
+    """The pictures of a folder, by name."""
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
@@ -102,6 +103,7 @@ def family() -> dict[str, str]:
 
 
 def main(out: Path, folder: Path | None) -> None:
+    """Fills the folder ``out``."""
     shutil.rmtree(out, ignore_errors=True)
     pictures = out / "pictures"
     pictures.mkdir(parents=True)

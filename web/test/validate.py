@@ -1,4 +1,4 @@
-"""Are the results that the browser saved what `asmnet detect --json` could have written?
+"""Holds results that the browser saved to the schema of `asmnet detect --json`.
 
 Usage: python validate.py RESULTS.json
 """
