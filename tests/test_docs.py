@@ -167,11 +167,36 @@ def test_every_column_of_a_table_of_faces_is_told():
     assert re.findall(r"\w+", " ".join(told)) == list(COLUMNS)
 
 
-def test_the_page_of_commands_has_them_all(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")  # which the hooks set
+@pytest.fixture
+def hooks():
     spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
-    hooks = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hooks)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_to_try_lies_beside_its_modules(hooks, tmp_path, monkeypatch):
+    mkdocs = pytest.importorskip("mkdocs")
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+
+    monkeypatch.setattr(hooks, "ROOT", tmp_path)
+    for name in ("web/page/index.html", "web/src/index.js"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    with pytest.raises(mkdocs.exceptions.PluginError, match="web/vendor: expected .* web-files"):
+        hooks.on_files(Files([]), MkDocsConfig())
+    (tmp_path / "web" / "vendor" / "ort").mkdir(parents=True)
+    (tmp_path / "web" / "vendor" / "ort" / "a.wasm").touch()
+    files = hooks.on_files(Files([]), MkDocsConfig())
+    found = {file.src_uri for file in files}
+    assert found == {"web/page/index.html", "web/src/index.js", "web/vendor/ort/a.wasm"}
+    page = (ROOT / "docs" / "try.md").read_text(encoding="utf-8")
+    assert 'src="../web/page/index.html"' in page
+
+
+def test_the_page_of_commands_has_them_all(hooks, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")  # which the hooks set
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     shown = hooks.on_page_markdown(page)
     for command in ("asmnet detect", "asmnet weights download", "asmnet-train rebuild"):

@@ -281,6 +281,7 @@ pageTest("inside of the documentation it has its height and colours", async (pag
   await app.getByText("Ready.").waitFor();
   const back = () => app.locator("body").evaluate((body) => getComputedStyle(body).backgroundColor);
   assert.equal(await back(), "rgb(255, 255, 255)");
+  assert.ok(await app.locator("h1").isHidden());
   await page.evaluate(() => {
     document.body.dataset.mdColorScheme = "slate";
   });
