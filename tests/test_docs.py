@@ -177,18 +177,18 @@ def hooks():
 
 def test_the_page_to_try_lies_beside_its_modules(hooks, tmp_path, monkeypatch):
     mkdocs = pytest.importorskip("mkdocs")
-    from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
 
+    config = mkdocs.config.load_config(str(ROOT / "mkdocs.yml"))
     monkeypatch.setattr(hooks, "ROOT", tmp_path)
     for name in ("web/page/index.html", "web/src/index.js"):
         (tmp_path / name).parent.mkdir(parents=True)
         (tmp_path / name).touch()
-    with pytest.raises(mkdocs.exceptions.PluginError, match="web/vendor: expected .* web-files"):
-        hooks.on_files(Files([]), MkDocsConfig())
+    with pytest.raises(mkdocs.exceptions.PluginError, match="web/vendor: expected a folder"):
+        hooks.on_files(Files([]), config)
     (tmp_path / "web" / "vendor" / "ort").mkdir(parents=True)
     (tmp_path / "web" / "vendor" / "ort" / "a.wasm").touch()
-    files = hooks.on_files(Files([]), MkDocsConfig())
+    files = hooks.on_files(Files([]), config)
     found = {file.src_uri for file in files}
     assert found == {"web/page/index.html", "web/src/index.js", "web/vendor/ort/a.wasm"}
     page = (ROOT / "docs" / "try.md").read_text(encoding="utf-8")
