@@ -28,22 +28,38 @@ export class FaceAnalyzer {
    */
   async detect(pixels, { minScore, maxFaces }) {
     const found = await this.#detector.detect(pixels, minScore);
-    return withLandmarks(found.slice(0, maxFaces), this.#landmarker, pixels);
+    return withLandmarks(found, this.#landmarker, pixels, maxFaces);
   }
 }
 
 /**
- * The detections with landmarks, best score first; where two have the same points, the better stays.
+ * The detections, best score first, with landmarks; where two have the same points, the better
+ * stays.
  *
  * @param {Candidate[]} found
  * @param {FaceLandmarker} landmarker
  * @param {Pixels} pixels
+ * @param {number} [maxFaces]  only so many of the best
  * @returns {Promise<Face[]>}
  */
-export async function withLandmarks(found, landmarker, pixels) {
-  const faces = await landmarker.predict(pixels, found);
+export async function withLandmarks(found, landmarker, pixels, maxFaces = Infinity) {
+  /** @type {Face[]} */
+  let faces = [];
+  for (let taken = 0; taken < found.length && faces.length < maxFaces; ) {
+    const part = found.slice(taken, taken + maxFaces - faces.length);
+    taken += part.length;
+    const placed = await landmarker.predict(pixels, part);
+    faces = withoutDoubles([
+      ...faces,
+      ...placed.map((face, i) => ({ ...face, score: part[i].score })),
+    ]);
+  }
+  return faces;
+}
+
+/** @param {Face[]} faces */
+function withoutDoubles(faces) {
   const places = faces.map((face) => pointsBox(face.landmarks));
-  const scores = found.map((face) => face.score);
-  const kept = nonMaximumSuppression(places, scores, SAME_FACE_IOU);
-  return kept.map((i) => ({ ...faces[i], score: scores[i] }));
+  const scores = faces.map((face) => face.score ?? 0);
+  return nonMaximumSuppression(places, scores, SAME_FACE_IOU).map((i) => faces[i]);
 }

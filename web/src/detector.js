@@ -12,7 +12,7 @@ import { closerRegions } from "./regions.js";
 import { faceProbability } from "./verifier.js";
 
 export const DEFAULT_MIN_SCORE = 0.55;
-/** The photo's longer side in the closest look, in pixels. */
+/** The photo's longer side in the finest pass, in pixels. */
 export const DEFAULT_SIDE = 1280;
 
 const NMS_IOU = 0.4;
@@ -40,7 +40,7 @@ export class FaceDetector {
    * @param {OnnxSession} session
    * @param {FaceVerifier} verifier
    * @param {object} options
-   * @param {number} options.inputSize  longer side of the image in the closest look
+   * @param {number} options.inputSize  longer side of the image in the finest pass
    * @param {boolean} options.rotatedRetry  look at the image turned by quarters where no face is sure
    */
   constructor(session, verifier, { inputSize, rotatedRetry }) {
@@ -85,7 +85,7 @@ export class FaceDetector {
   }
 
   /**
-   * What the detector takes for faces: a look at the whole, and closer ones where it asks for them.
+   * What the detector takes for faces: a pass over the whole, zoomed ones where it asks for them.
    *
    * @param {Pixels} pixels
    */
@@ -113,7 +113,7 @@ export class FaceDetector {
   }
 
   /**
-   * Those that are faces at a close look, drawn anew; best first.
+   * Those that the verifier takes for faces, drawn anew; best first.
    *
    * @param {Pixels} pixels
    * @param {Candidate[]} found

@@ -72,7 +72,7 @@ export function mean(points) {
 }
 
 /**
- * The least-squares similarity transform between points: turn, one scale and shift.
+ * The least-squares similarity between points: rotation, one scale and shift.
  *
  * @param {Point[]} source
  * @param {Point[]} target
@@ -112,7 +112,7 @@ export function similarity(source, target, weights = source.map(() => 1)) {
 }
 
 /**
- * In-plane turn of a face in degrees, clockwise as the viewer sees it.
+ * In-plane rotation of a face in degrees, clockwise for the viewer.
  *
  * @param {Point[]} keypoints  five
  */
@@ -157,7 +157,7 @@ export class CropTransform {
    * @param {Box} bbox
    * @param {number} size  side of the crop in pixels
    * @param {number} margin  side of the square in the image, in units of the box's longer side
-   * @param {number} [angle]  clockwise turn of the face in degrees; the crop undoes it
+   * @param {number} [angle]  clockwise rotation of the face in degrees; the crop undoes it
    */
   static fromBbox(bbox, size, margin, angle = 0) {
     const scale = size / (margin * longerSide(bbox));
@@ -213,26 +213,26 @@ export function poseOf(r) {
 }
 
 /**
- * The shortest turn of a rotation.
+ * The rotation vector of a rotation.
  *
  * @param {Rotation} r
  * @returns {[number, number, number]} axis times angle in radians
  */
-export function turnOf(r) {
+export function rotationVector(r) {
   const axis = [r[2][1] - r[1][2], r[0][2] - r[2][0], r[1][0] - r[0][1]];
   const sin = Math.hypot(...axis) / 2;
   const cos = clip((r[0][0] + r[1][1] + r[2][2] - 1) / 2, -1, 1);
   const angle = Math.atan2(sin, cos);
-  // Towards half a turn the axis cannot be read there; heads do not turn so from frame to frame.
+  // Towards 180° the axis cannot be read there; heads do not rotate so far from frame to frame.
   const factor = sin > 1e-9 ? angle / (2 * sin) : 0.5;
   return [axis[0] * factor, axis[1] * factor, axis[2] * factor];
 }
 
-/** @param {number[]} turn  axis times angle @returns {Rotation} */
-export function rotationOf(turn) {
-  const angle = Math.hypot(...turn);
+/** @param {number[]} vector  axis times angle @returns {Rotation} */
+export function rotationFrom(vector) {
+  const angle = Math.hypot(...vector);
   if (angle < 1e-12) return [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
-  const [x, y, z] = turn.map((value) => value / angle);
+  const [x, y, z] = vector.map((value) => value / angle);
   const [c, s, t] = [Math.cos(angle), Math.sin(angle), 1 - Math.cos(angle)];
   return [
     [c + t * x * x, t * x * y - s * z, t * x * z + s * y],

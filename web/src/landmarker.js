@@ -11,16 +11,16 @@ import { cropImage } from "./image.js";
 import { keypointsOf } from "./schemes.js";
 
 const SCHEME = "ibug68";
-// A face is looked at again where its points show another box or turn than the first crop had.
+// A refinement pass follows where the points show another box or rotation than the first crop had.
 const GOOD_OVERLAP = 0.8;
 const LEAST_OVERLAP = 0.2;
-const GOOD_TURN = 15; // degrees
-// A box that shows no face is looked at turned to either side.
+const GOOD_ROTATION = 15; // degrees
+// A box that shows no face is tried at other angles.
 const POOR_PRESENCE = 0.5;
 const GOOD_PRESENCE = 0.9;
-const OTHER_TURNS = [-75, 75]; // degrees
-// Points of smaller boxes are too rough to tell whether another look would be better.
-const REPEATED_SIDE = 24;
+const RETRY_ANGLES = [-75, 75]; // degrees
+// Points of smaller boxes are too rough to tell whether another crop would be better.
+const MIN_REFINED_SIDE = 24;
 
 /** Places landmarks and estimates the head's pose in given boxes. */
 export class FaceLandmarker {
@@ -43,21 +43,21 @@ export class FaceLandmarker {
    * One face per box, in the boxes' order.
    *
    * @param {Pixels} pixels
-   * @param {{box: Box, keypoints: Point[]}[]} places  crops are turned upright by the key points
+   * @param {{box: Box, keypoints: Point[]}[]} places  crops are made upright by the key points
    * @returns {Promise<Face[]>}
    */
   async predict(pixels, places) {
     if (!places.length) return [];
     const boxes = places.map((place) => place.box);
     const angles = places.map((place) => uprightAngle(place.keypoints));
-    const faces = await this.#look(pixels, boxes, angles);
-    await this.#turnLost(pixels, boxes, angles, faces);
+    const faces = await this.#run(pixels, boxes, angles);
+    await this.#rotatedRetry(pixels, boxes, angles, faces);
     const again = faces.flatMap((face, i) => {
       const crop = betterCrop(face, angles[i]);
       return crop === null ? [] : [{ i, ...crop }];
     });
     if (again.length) {
-      const second = await this.#look(
+      const second = await this.#run(
         pixels, again.map((crop) => crop.box), again.map((crop) => crop.angle),
       );
       again.forEach(({ i }, k) => {
@@ -68,39 +68,39 @@ export class FaceLandmarker {
   }
 
   /**
-   * Puts better turned looks at boxes that show no face into `angles` and `faces`.
+   * Tries boxes that show no face at other angles; better ones go into `angles` and `faces`.
    *
    * @param {Pixels} pixels
    * @param {Box[]} boxes
    * @param {number[]} angles
    * @param {Face[]} faces
    */
-  async #turnLost(pixels, boxes, angles, faces) {
+  async #rotatedRetry(pixels, boxes, angles, faces) {
     const lost = faces.flatMap(({ presence, bbox }, i) =>
-      presence !== null && presence < POOR_PRESENCE && longerSide(bbox) >= REPEATED_SIDE ? [i] : [],
+      presence !== null && presence < POOR_PRESENCE && longerSide(bbox) >= MIN_REFINED_SIDE ? [i] : [],
     );
     if (!lost.length) return;
     const told = lost.map((i) => angles[i]);
-    for (const turn of OTHER_TURNS) {
-      const turned = told.map((angle) => angle + turn);
-      const looks = await this.#look(pixels, lost.map((i) => boxes[i]), turned);
+    for (const change of RETRY_ANGLES) {
+      const rotated = told.map((angle) => angle + change);
+      const retried = await this.#run(pixels, lost.map((i) => boxes[i]), rotated);
       lost.forEach((i, k) => {
-        if ((looks[k].presence ?? 0) > Math.max(GOOD_PRESENCE, faces[i].presence ?? 0)) {
-          [angles[i], faces[i]] = [turned[k], looks[k]];
+        if ((retried[k].presence ?? 0) > Math.max(GOOD_PRESENCE, faces[i].presence ?? 0)) {
+          [angles[i], faces[i]] = [rotated[k], retried[k]];
         }
       });
     }
   }
 
   /**
-   * The faces in crops of these boxes, turned upright by these angles in degrees.
+   * The faces in crops of these boxes, made upright by these angles in degrees.
    *
    * @param {Pixels} pixels
    * @param {Box[]} boxes
    * @param {number[]} angles
    * @returns {Promise<Face[]>}
    */
-  async #look(pixels, boxes, angles) {
+  async #run(pixels, boxes, angles) {
     const size = this.#size;
     const length = size * size * 3;
     const transforms = boxes.map((box, i) =>
@@ -156,12 +156,12 @@ export const single = (values) => /** @type {T} */ (values.map(Math.fround));
  * @param {number} angle
  */
 function betterCrop(face, angle) {
-  if (longerSide(face.bbox) < REPEATED_SIDE) return null;
+  if (longerSide(face.bbox) < MIN_REFINED_SIDE) return null;
   const box = pointsBox(face.landmarks);
   const overlap = boxIou(face.bbox, box);
   const upright = uprightAngle(keypointsOf(face.landmarks));
-  const turn = Math.abs(remainder(upright - angle + 180, 360) - 180);
-  const good = overlap >= GOOD_OVERLAP && turn <= GOOD_TURN;
+  const rotation = Math.abs(remainder(upright - angle + 180, 360) - 180);
+  const good = overlap >= GOOD_OVERLAP && rotation <= GOOD_ROTATION;
   return overlap < LEAST_OVERLAP || good ? null : { box, angle: upright };
 }
 

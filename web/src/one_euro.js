@@ -3,7 +3,7 @@
 /** @import { Point, Rotation } from "./types.js" */
 
 import {
-  clip, longerSide, pointsBox, product, rotationOf, similarity, transposed, turnOf,
+  clip, longerSide, pointsBox, product, rotationFrom, similarity, transposed, rotationVector,
 } from "./geometry.js";
 import { GROUPS } from "./schemes.js";
 
@@ -75,12 +75,12 @@ export class PointsFilter {
   }
 }
 
-/** Of one head's rotation, along the shortest turn to each new one. */
+/** Of one head's rotation, along the shortest rotation to each new one. */
 export class RotationFilter {
   /** @type {Rotation | null} */
   #raw = null;
   /** @type {Rotation} */
-  #smooth = rotationOf([0, 0, 0]);
+  #smooth = rotationFrom([0, 0, 0]);
   #speed = new Speed([1]);
 
   /** @param {Rotation} rotation @param {number} step @returns {Rotation} */
@@ -89,11 +89,11 @@ export class RotationFilter {
       this.#raw = this.#smooth = rotation;
       return rotation;
     }
-    const velocity = turnBetween(this.#raw, rotation).map((v) => v / step);
+    const velocity = vectorBetween(this.#raw, rotation).map((v) => v / step);
     const [speed] = this.#speed.next(velocity, step, (v) => [v.reduce((s, x) => s + x * x, 0)]);
     const share = smoothingFactor(MIN_CUTOFF + ROTATION_BETA * speed, step);
-    const part = turnBetween(this.#smooth, rotation).map((v) => v * share);
-    this.#smooth = product(rotationOf(part), this.#smooth);
+    const part = vectorBetween(this.#smooth, rotation).map((v) => v * share);
+    this.#smooth = product(rotationFrom(part), this.#smooth);
     this.#raw = rotation;
     return this.#smooth;
   }
@@ -179,4 +179,4 @@ function split(moves, points, weights) {
 }
 
 /** @param {Rotation} start @param {Rotation} end */
-const turnBetween = (start, end) => turnOf(product(end, transposed(start)));
+const vectorBetween = (start, end) => rotationVector(product(end, transposed(start)));

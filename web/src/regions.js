@@ -1,4 +1,4 @@
-/** Which parts of an image are worth a closer look: asmnet/regions.py in JavaScript. */
+/** Which parts of an image are worth a zoomed pass: asmnet/regions.py in JavaScript. */
 
 /** @import { Output } from "./session.js" */
 /** @typedef {[number, number, number, number]} Region  left, top, right, bottom in whole pixels */

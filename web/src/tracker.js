@@ -1,7 +1,8 @@
 /**
  * The faces of a video, each with a number: the essentials of asmnet/tracking/tracker.py.
  *
- * Left out are cuts, and the search that is spread over frames: here one frame bears all of it.
+ * Left out are shots, the camera's motion, and the search that is spread over frames: here one
+ * frame bears all of it.
  */
 
 /** @import { Box, Face, Pixels, Point } from "./types.js" */
@@ -15,7 +16,7 @@ import { single } from "./landmarker.js";
 import { PointsFilter, RotationFilter, smoothingFactor } from "./one_euro.js";
 import { keypointsOf } from "./schemes.js";
 
-/** The detector's closest look: videos are to be quick. */
+/** The detector's finest pass: videos are to be quick. */
 export const INPUT_SIZE = 640;
 
 // Presence that a new face needs, and a followed one; of faces below the side less.
@@ -27,12 +28,13 @@ const CONFIRMING_SCORE = 0.3;
 const SURE_SCORE = 0.85;
 const FOLLOWING_SCORE = 0.7;
 const SAME_FACE_IOU = 0.3;
-const MAX_SURPRISE = 0.7;
+// Points that overlap less with where they were expected have jumped elsewhere.
+const MIN_TRACK_IOU = 0.3;
 const COLLAPSED_IOU = 0.5;
 // A lost face is found again within so many of its sizes, and more for each second, and pixels.
-const REACH = 1;
-const REACH_PER_SECOND = 1;
-const MAX_REACH = 2.5;
+const GATE = 1;
+const GATE_PER_SECOND = 1;
+const MAX_GATE = 2.5;
 const SHAKE = 24;
 const MAX_SIZE_RATIO = 2;
 const VELOCITY_CUTOFF = 3; // Hz
@@ -114,10 +116,10 @@ export class FaceTracker {
       const look = verified.get(i);
       const face = look === undefined ? faces[i] : { ...faces[i], bbox: look.box };
       const there = look === undefined || look.score >= FOLLOWING_SCORE;
-      const surprise = 1 - boxIou(places[i].box, face.bbox);
-      if (there && isInside(face, pixels) && surprise < MAX_SURPRISE) {
+      const iou = boxIou(places[i].box, face.bbox);
+      if (there && isInside(face, pixels) && iou > MIN_TRACK_IOU) {
         track.move(face, step, this.#time, look === undefined);
-        track.surprise = surprise;
+        track.iou = iou;
       } else {
         gone.push(track);
       }
@@ -126,9 +128,9 @@ export class FaceTracker {
     this.#lose(this.#collapsed());
   }
 
-  /** Of followed faces that have become one, those that were less expected there. */
+  /** Of followed faces that have become one, those of lower track IoU. */
   #collapsed() {
-    const tracks = [...this.#followed].sort((a, b) => a.surprise - b.surprise);
+    const tracks = [...this.#followed].sort((a, b) => b.iou - a.iou);
     return tracks.filter((track, i) =>
       tracks.slice(0, i).some((o) => boxIou(o.face.bbox, track.face.bbox) > COLLAPSED_IOU),
     );
@@ -173,7 +175,7 @@ export class FaceTracker {
   #begin(faces) {
     const lost = [...this.#lost];
     const owners = matchGreedily(
-      faces.map((face) => lost.map((track) => track.nearness(face, this.#time))), 0,
+      faces.map((face) => lost.map((track) => track.affinity(face, this.#time))), 0,
     );
     const order = [...faces.keys()].sort((a, b) => Number(!owners.has(a)) - Number(!owners.has(b)));
     for (const i of order) {
@@ -199,8 +201,8 @@ class Track {
   score = 0;
   /** When it was seen last, in seconds. */
   seen = 0;
-  /** 0–1, how little its points overlapped where they were expected. */
-  surprise = 0;
+  /** Of the box of its points with where they were expected, the track IoU. */
+  iou = 1;
 
   /** @param {number} id */
   constructor(id) {
@@ -219,7 +221,7 @@ class Track {
     this.#velocity = [0, 0];
     this.score = face.score ?? 0;
     this.seen = time;
-    this.surprise = 0;
+    this.iou = 1;
     this.face = this.#smoothed(face, 1, isPresent(face, NEW_PRESENCE));
   }
 
@@ -277,19 +279,19 @@ class Track {
   }
 
   /**
-   * 1 where the lost face is expected by now, 0 out of its reach or at another size.
+   * 1 where the lost face is expected, 0 beyond the gating distance or at another size.
    *
    * @param {Face} face
    * @param {number} time
    */
-  nearness(face, time) {
+  affinity(face, time) {
     const away = time - this.seen;
     const [size, other] = [longerSide(this.face.bbox), longerSide(face.bbox)];
     if (Math.max(size, other) > MAX_SIZE_RATIO * Math.min(size, other)) return 0;
-    const reach = (size + SHAKE) * Math.min(REACH + REACH_PER_SECOND * away, MAX_REACH);
+    const gate = (size + SHAKE) * Math.min(GATE + GATE_PER_SECOND * away, MAX_GATE);
     const [from, to, shift] = [mean(this.face.landmarks), mean(face.landmarks), this.#shift(away)];
     const distance = Math.hypot(to[0] - from[0] - shift[0], to[1] - from[1] - shift[1]);
-    return Math.max(0, 1 - distance / reach);
+    return Math.max(0, 1 - distance / gate);
   }
 }
 

@@ -1,4 +1,4 @@
-/** A close look at the places that the detector took for faces: asmnet/verifier.py. */
+/** Checks the places that the detector took for faces, enlarged: asmnet/verifier.py. */
 
 /** @import { Box, Candidate, Pixels } from "./types.js" */
 /** @import { OnnxSession } from "./session.js" */

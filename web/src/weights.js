@@ -3,11 +3,6 @@
 import { WeightsError, messageOf } from "./errors.js";
 
 const SCHEMA_VERSION = 1;
-const RESEARCH = {
-  detector: "asmnet-face",
-  verifier: "asmnet-face-verifier",
-  landmarks: "asmnet-68",
-};
 
 /** @typedef {{detector: string, verifier: string, landmarks: string}} Names  of the three weights */
 
@@ -28,13 +23,14 @@ const RESEARCH = {
 export async function loadFamily(base) {
   const text = new TextDecoder().decode(await fetched(new URL("weights_manifest.json", base)));
   const manifest = parsed(text);
-  if (manifest?.schema_version !== SCHEMA_VERSION || !Array.isArray(manifest.weights)) {
+  if (manifest?.schema_version !== SCHEMA_VERSION || !manifest.families?.research) {
     throw new WeightsError(
-      `weights_manifest.json: expected a list of weights with schema_version ${SCHEMA_VERSION}, ` +
+      `weights_manifest.json: expected families of weights with schema_version ${SCHEMA_VERSION}, ` +
         `got schema_version ${manifest?.schema_version}`,
     );
   }
-  const { name, weights } = chosenFamily(manifest);
+  const { name, weights: named } = chosenFamily(manifest);
+  const weights = { detector: named.detector, verifier: named.verifier, landmarks: named.landmarks };
   const records = Object.fromEntries(
     ["detector", "verifier", "landmarks"].map((role) => {
       const own = weights[/** @type {keyof Names} */ (role)];
@@ -59,13 +55,11 @@ export async function loadFamily(base) {
 /**
  * The family that is used of a manifest.
  *
- * @param {{families?: {open?: Names, research?: Names}}} manifest
+ * @param {{families: {open?: Names, research: Names}}} manifest
  * @returns {{name: "open" | "research", weights: Names}}
  */
-export function chosenFamily({ families }) {
-  return families?.open
-    ? { name: "open", weights: families.open }
-    : { name: "research", weights: families?.research ?? RESEARCH };
+export function chosenFamily({ families: { open, research } }) {
+  return open ? { name: "open", weights: open } : { name: "research", weights: research };
 }
 
 /**

@@ -97,7 +97,7 @@ test("a clip as in Python: numbers, also of a face that was hidden", { timeout: 
     const tracker = globalThis.asmnet.track();
     const frames = [];
     for (let i = 0; i < count; i++) {
-      frames.push(await tracker.update(await globalThis.fetched(`/artefacts/clip/${i}.png`), i / 30));
+      frames.push(await tracker.update(await globalThis.fetched(`/artefacts/clip/${i}.jpg`), i / 30));
     }
     tracker.close();
     return frames;

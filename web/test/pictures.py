@@ -16,18 +16,14 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-import asmnet
-from asmnet import FaceAnalyzer, FaceDetector, FaceLandmarker, FaceTracker
-from asmnet.tracking.tracker import INPUT_SIZE
+from asmnet import FaceAnalyzer, FaceTracker
+from asmnet.weights.family import families
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
-RESEARCH = {
-    "detector": "asmnet-face",
-    "verifier": "asmnet-face-verifier",
-    "landmarks": "asmnet-68",
-}
-CLIP_FRAMES, HIDDEN_FRAMES = 50, range(20, 26)
+# The browser takes the open weights where there are some.
+FAMILY = "open" if "open" in families() else "research"
+CLIP_FRAMES, HIDDEN_FRAMES = 40, range(15, 21)
 
 
 def pictures_of(folder: Path) -> list[Path]:
@@ -85,21 +81,16 @@ def landscape() -> Image.Image:
 
 
 def clip() -> Iterator[Image.Image]:
-    """Frames: a camera moves over the crew, and one face is hidden for a while."""
-    crew = Image.open(PHOTOS / "apollo11_crew.jpg").resize((930, 718), Image.Resampling.BOX)
+    """Frames: a camera moves over the crew, and one face is hidden for a while.
+
+    The faces are so large that no tracker measures the camera's motion for them.
+    """
+    crew = Image.open(PHOTOS / "apollo11_crew.jpg").resize((1736, 1340), Image.Resampling.BICUBIC)
     for i in range(CLIP_FRAMES):
         frame = crew.copy()
         if i in HIDDEN_FRAMES:
-            frame.paste((70, 60, 50), (395, 90, 480, 210))
-        frame = frame.crop((100 + 3 * i, 60 + i, 740 + 3 * i, 420 + i))
-        yield frame
-
-
-def family() -> dict[str, str]:
-    """The weights that the browser takes."""
-    manifest = Path(asmnet.__file__).parent / "weights_manifest.json"
-    families = json.loads(manifest.read_text(encoding="utf-8")).get("families", {})
-    return dict(families.get("open") or families.get("research") or RESEARCH)
+            frame.paste((70, 60, 50), (760, 160, 920, 370))
+        yield frame.crop((180 + 5 * i, 80 + 2 * i, 1140 + 5 * i, 720 + 2 * i))
 
 
 def main(out: Path, folder: Path | None) -> None:
@@ -112,28 +103,22 @@ def main(out: Path, folder: Path | None) -> None:
     if folder is None:
         for name, picture, options in made():
             picture.save(pictures / name, **options)
-    names = family()
-    landmarker = FaceLandmarker(names["landmarks"])
-    analyzer = FaceAnalyzer(
-        detector=FaceDetector(names["detector"], verifier=names["verifier"]), landmarker=landmarker
-    )
+    analyzer = FaceAnalyzer(weights=FAMILY)
     found = {
         path.name: [face.to_dict() for face in analyzer.detect(path)]
         for path in pictures_of(pictures)
     }
     (out / "pictures.json").write_text(json.dumps(found))
-    print(f"{len(found)} pictures, {sum(map(len, found.values()))} faces, {names}")
+    print(f"{len(found)} pictures, {sum(map(len, found.values()))} faces, {FAMILY} weights")
 
-    detector = FaceDetector(
-        names["detector"], verifier=names["verifier"], input_size=INPUT_SIZE, rotated_retry=False
-    )
-    tracker = FaceTracker(detector=detector, landmarker=landmarker)
+    tracker = FaceTracker(weights=FAMILY)
     (out / "clip").mkdir()
     tracked, camera = [], io.BytesIO()
     for i, frame in enumerate(clip()):
-        frame.save(out / "clip" / f"{i}.png")
-        frame.save(camera, "JPEG", quality=90)
-        tracked.append([face.to_dict() for face in tracker.update(frame, i / 30)])
+        file = out / "clip" / f"{i}.jpg"
+        frame.save(file, quality=90)
+        camera.write(file.read_bytes())
+        tracked.append([face.to_dict() for face in tracker.update(file, i / 30)])
     (out / "clip.json").write_text(json.dumps(tracked))
     # Chromium plays it as its camera.
     (out / "camera.mjpeg").write_bytes(camera.getvalue())
