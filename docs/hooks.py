@@ -38,7 +38,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for path in sorted((ROOT / folder).rglob("*")):
             if path.is_file():
                 name = path.relative_to(ROOT).as_posix()
-                files.append(File.generated(config, name, abs_src_path=str(path)))
+                files.append(File(name, str(ROOT), config.site_dir, config.use_directory_urls))
     return files
 
 

@@ -177,13 +177,11 @@ def hooks():
 
 def test_the_page_to_try_lies_beside_its_modules(hooks, tmp_path, monkeypatch):
     pytest.importorskip("mkdocs")
+    from mkdocs.config import load_config
     from mkdocs.exceptions import PluginError
-    from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
 
-    config = MkDocsConfig(str(ROOT / "mkdocs.yml"))
-    config.load_dict({"site_name": "asmnet"})
-    config.validate()
+    config = load_config(str(ROOT / "mkdocs.yml"))
     monkeypatch.setattr(hooks, "ROOT", tmp_path)
     for name in ("web/page/index.html", "web/src/index.js"):
         (tmp_path / name).parent.mkdir(parents=True)
