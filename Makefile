@@ -15,7 +15,7 @@ PYTEST_OPTIONS ?=
 # These need the training extra.
 TRAINING_TESTS = tests/datasets tests/evaluation tests/training tests/synthetic tests/benchmarks
 
-.PHONY: help demo test fuzz test-matrix test-training test-ray docs check format bench clean
+.PHONY: help demo test fuzz test-matrix test-training test-ray web-files test-web docs check format bench clean
 
 help:
 	@echo "make demo           analyse two NASA photos; pictures and JSON land in demo-output/"
@@ -24,6 +24,7 @@ help:
 	@echo "make test-matrix    run most of it on the oldest versions allowed, and on the newest"
 	@echo "make test-training  run the tests of the training extra (installs torch)"
 	@echo "make test-ray       run the tests of the adapter for Ray Data (installs ray)"
+	@echo "make test-web       compare the browser's side with Python, in Chromium (installs Node and it)"
 	@echo "make docs           build the documentation into site/ and run its code blocks"
 	@echo "make check          linter, types and the direction of imports"
 	@echo "make format         format the code"
@@ -69,10 +70,25 @@ test-ray: $(RAY_VENV)/bin/python
 	$(RAY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(PACKAGE)[ray,dev]"
 	$(RAY_VENV)/bin/pytest tests/cluster tests/test_docs.py -k cluster
 
+web/node_modules: web/package-lock.json
+	bash web/setup.sh node
+	cd web && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+# ONNX Runtime, the weights and pictures, where modules and page look for them.
+web-files: web/node_modules
+	cd web && npm run --silent vendor
+
+test-web: web-files $(VENV)/bin/python
+	bash web/setup.sh chromium
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(PACKAGE)[dev]"
+	$(VENV)/bin/python web/test/pictures.py web/artefacts
+	cd web && npm run --silent check && PYTHON=$(abspath $(VENV))/bin/python npm run --silent test
+
 $(DOCS_VENV)/bin/python:
 	$(PYTHON) -m venv $(DOCS_VENV)
 
-docs: $(DOCS_VENV)/bin/python
+docs: web-files $(DOCS_VENV)/bin/python
 	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(PACKAGE)[docs,dev,parquet]"
 	$(DOCS_VENV)/bin/mkdocs build --quiet --strict
 	$(DOCS_VENV)/bin/pytest tests/test_docs.py
@@ -94,4 +110,5 @@ bench: $(VENV)/bin/python
 	$(VENV)/bin/python benchmarks/speed.py
 
 clean:
-	rm -rf $(VENV) $(MATRIX_VENV) $(TRAIN_VENV) $(RAY_VENV) $(DOCS_VENV) site build dist demo-output *.egg-info fuzz-findings
+	rm -rf $(VENV) $(MATRIX_VENV) $(TRAIN_VENV) $(RAY_VENV) $(DOCS_VENV) site build dist demo-output *.egg-info fuzz-findings \
+		web/node_modules web/vendor web/types web/artefacts web/page/photos

@@ -7,16 +7,39 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asmnet import cli
 from asmnet.evaluation.model_card import facts
 from asmnet.training import cli as training_cli
 from asmnet.weights import manifest
 
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.files import Files
+
 ROOT = Path(__file__).parent.parent
 FILE = re.compile(r"<!-- file: (\w+\.md) -->")
 CARDS, COMMANDS = "<!-- cards -->", "<!-- commands -->"
+
+
+# Of the browser's side: the page, its modules, and what `make web-files` puts beside them.
+WEB_FOLDERS = ("web/page", "web/src", "web/vendor")
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Adds the page that the page "Try it" shows."""
+    from mkdocs.exceptions import PluginError  # the tests of this module have no MkDocs
+    from mkdocs.structure.files import File
+
+    for folder in WEB_FOLDERS:
+        if not (ROOT / folder).is_dir():
+            raise PluginError(f"{folder}: expected a folder; `make web-files` fills web/vendor")
+        for path in sorted((ROOT / folder).rglob("*")):
+            if path.is_file():
+                name = path.relative_to(ROOT).as_posix()
+                files.append(File(name, str(ROOT), config.site_dir, config.use_directory_urls))
+    return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:

@@ -185,11 +185,38 @@ def test_every_column_of_a_table_of_faces_is_told():
     assert re.findall(r"\w+", " ".join(told)) == list(COLUMNS)
 
 
-def test_the_page_of_commands_has_them_all(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")  # which the hooks set
+@pytest.fixture
+def hooks():
     spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
-    hooks = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(hooks)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_page_to_try_lies_beside_its_modules(hooks, tmp_path, monkeypatch):
+    pytest.importorskip("mkdocs")
+    from mkdocs.config import load_config
+    from mkdocs.exceptions import PluginError
+    from mkdocs.structure.files import Files
+
+    config = load_config(str(ROOT / "mkdocs.yml"))
+    monkeypatch.setattr(hooks, "ROOT", tmp_path)
+    for name in ("web/page/index.html", "web/src/index.js"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    with pytest.raises(PluginError, match="web/vendor: expected a folder"):
+        hooks.on_files(Files([]), config)
+    (tmp_path / "web" / "vendor" / "ort").mkdir(parents=True)
+    (tmp_path / "web" / "vendor" / "ort" / "a.wasm").touch()
+    files = hooks.on_files(Files([]), config)
+    found = {file.src_uri for file in files}
+    assert found == {"web/page/index.html", "web/src/index.js", "web/vendor/ort/a.wasm"}
+    page = (ROOT / "docs" / "try.md").read_text(encoding="utf-8")
+    assert 'src="../web/page/index.html"' in page
+
+
+def test_the_page_of_commands_has_them_all(hooks, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")  # which the hooks set
     page = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     shown = hooks.on_page_markdown(page)
     for command in ("asmnet detect", "asmnet weights download", "asmnet-train rebuild"):
@@ -235,10 +262,12 @@ def test_the_mesh_s_points_are_those_of_the_benchmark():
 
 def test_the_map_names_every_module_and_no_other():
     text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    files = {d: list((ROOT / d).rglob("*.py")) for d in ("asmnet", "benchmarks", "docs", "tests")}
+    folders = ("asmnet", "benchmarks", "docs", "tests", "web/test")
+    files = {d: list((ROOT / d).rglob("*.py")) for d in folders}
     assert [p for d in ("asmnet", "benchmarks") for p in files[d] if p.name not in text] == []
     paths = [
         f"/{path.as_posix()}" for some in (*files.values(), ROOT.glob("*.py")) for path in some
     ]
+    assert [p for p in (ROOT / "web" / "src").glob("*.js") if p.name not in text] == []
     named = re.findall(r"[\w/]+\.py\b", text)
     assert [name for name in named if not any(p.endswith(f"/{name}") for p in paths)] == []
