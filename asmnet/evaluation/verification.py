@@ -17,9 +17,9 @@ from asmnet.detector import CANDIDATE_SCORE, FaceDetector
 from asmnet.evaluation.boxes import face_scores
 from asmnet.evaluation.detector import CROWD_IOU, compared
 from asmnet.evaluation.logistic import logistic_regression
-from asmnet.geometry import FloatArray
+from asmnet.geometry import FloatArray, longer_sides
 from asmnet.image import load_image
-from asmnet.verifier import FaceVerifier, features, longer_sides
+from asmnet.verifier import FaceVerifier, features
 
 
 def fitted_weights(data: Path, part: Part = "val") -> FloatArray:
