@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Literal, overload
@@ -184,6 +183,8 @@ class FaceAnalyzer:
                     return one(item)
             except ImageError as error:
                 return without_frames(error)
+
+        from concurrent.futures import ThreadPoolExecutor
 
         pool = ThreadPoolExecutor(workers, thread_name_prefix="asmnet")
         function = one if on_error == "raise" else one_or_error

@@ -6,29 +6,28 @@ that are too small to tell, and only there it looks closer, at twice the resolut
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from asmnet import facemaps, yunet
+from asmnet import facemaps
 from asmnet._checks import flag, probability, whole_number
-from asmnet.errors import InvalidInputError, WeightsError
-from asmnet.geometry import Candidates, FloatArray, non_maximum_suppression
+from asmnet.errors import InvalidInputError
+from asmnet.formats import ASMNET, MAX_INPUT_SIZE, format_of
+from asmnet.geometry import Candidates, FloatArray, longer_sides, non_maximum_suppression
 from asmnet.image import ChannelOrder, ImageArray, ImageSource, load_image, load_reduced, on_canvas
 from asmnet.regions import Region, closer_regions, tiles
 from asmnet.session import OnnxSession, RuntimeOptions, Weights
 from asmnet.types import Detection
-from asmnet.verifier import FaceVerifier, face_probability, longer_sides
+from asmnet.verifier import FaceVerifier, face_probability
 from asmnet.weights import choose_detector
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 NMS_IOU = 0.4
-MAX_INPUT_SIZE = 16384  # pixels; more does not fit into memories
 OWN_VERIFIER = "own"  # of the detector's family
 DEFAULT_MIN_SCORE = 0.55
 """Faces below this score are left out; chosen on validation photos (docs/accuracy.md)."""
@@ -36,8 +35,6 @@ DEFAULT_MIN_SCORE = 0.55
 CANDIDATE_SCORE = 0.5
 """The detector's score from which on the verifier takes a close look at a place."""
 
-FIRST_SIDE = 320
-"""The photo's longer side in the first pass, in pixels."""
 DEFAULT_SIDE = 1280
 """The photo's longer side in the finest pass, unless ``input_size`` says otherwise."""
 
@@ -105,7 +102,7 @@ class FaceDetector:
         if isinstance(verifier, str) and verifier == OWN_VERIFIER:
             verifier = own_verifier
         self._session = OnnxSession(weights, **runtime)
-        self._format = _format_of(self._session, weights)
+        self._format = format_of(self._session, weights)
         if input_size is None:
             input_size = min(DEFAULT_SIDE, self._format.max_input_size)
         input_size = check_input_size(input_size)
@@ -119,7 +116,7 @@ class FaceDetector:
         self._rotated_retry = flag(rotated_retry, "rotated_retry")
         self._min_score = probability(min_score, "min_score")
         self._verifier: FaceVerifier | None = None
-        if verifier is not None and self._format is _ASMNET:
+        if verifier is not None and self._format is ASMNET:
             self._verifier = FaceVerifier(verifier, **runtime)
         self._sure_score, self._turned_score = (
             (UNVERIFIED_SURE_SCORE, UNVERIFIED_TURNED_SCORE)
@@ -226,7 +223,7 @@ class FaceDetector:
 
     def _verified(self, pixels: ImageArray, found: Candidates, threshold: float) -> Candidates:
         """Those that are faces at a second, close look, drawn anew; best first."""
-        if self._verifier is None:
+        if self._verifier is None or not len(found[0]):
             return found
         boxes, scores, keypoints = self._verifier.look(pixels, found[0])
         sides = longer_sides(found[0])
@@ -266,20 +263,22 @@ class FaceDetector:
         batch, factors = self._format.prepare(pixels[y0:y1, x0:x1], scale)
         outputs = self._session.run(batch)
         boxes, scores, keypoints = self._format.decode(outputs, threshold)
-        corner = np.array([x0, y0])
-        boxes = boxes / np.tile(factors, 2) + np.tile(corner, 2)
-        keypoints = keypoints / factors + corner
         height, width = pixels.shape[:2]
         inner = np.array([x0 > 0, y0 > 0, x1 < width, y1 < height])
-        distance = np.abs(boxes - region) * np.tile(factors, 2)
-        outside = (boxes - region) * [1, 1, -1, -1] < 0
-        whole = ~(inner & (outside | (distance < CUT_EDGE))).any(axis=1)
+        if len(boxes):
+            boxes = (boxes.reshape(-1, 2, 2) / factors + (x0, y0)).reshape(-1, 4)
+            keypoints = keypoints / factors + (x0, y0)
+        if len(boxes) and inner.any():
+            distance = np.abs(boxes - region) * np.tile(factors, 2)
+            outside = (boxes - region) * [1, 1, -1, -1] < 0
+            whole = ~(inner & (outside | (distance < CUT_EDGE))).any(axis=1)
+            boxes, scores, keypoints = boxes[whole], scores[whole], keypoints[whole]
         closer: list[Region] = []
         if self._format.small_faces is not None:
             closer = closer_regions(
                 self._format.small_faces(outputs), facemaps.STRIDES[0], factors, region
             )
-        return _Look((boxes[whole], scores[whole], keypoints[whole]), closer)
+        return _Look((boxes, scores, keypoints), closer)
 
 
 @dataclass(frozen=True, eq=False)
@@ -324,49 +323,6 @@ def unrotated(points: FloatArray, turns: int, width: int, height: int) -> FloatA
     if turns == 2:
         return np.stack([width - x, height - y], axis=-1)
     return np.stack([y, height - x], axis=-1)
-
-
-@dataclass(frozen=True)
-class _Format:
-    """How a kind of network is used; a new kind is one more of these and a way to tell it.
-
-    Attributes:
-        prepare: image and scale to the network's input and the (2,) factors to it.
-        decode: outputs and threshold to candidates in input pixels.
-        small_faces: outputs to the logits (h, w) that say where to look closer; None where a
-            network does not tell.
-        first_side: longer side of the first pass.
-        max_input_size: longer side of the finest pass.
-    """
-
-    prepare: Callable[[ImageArray, float], tuple[NDArray[Any], FloatArray]]
-    decode: Callable[[Sequence[NDArray[np.float32]], float], Candidates]
-    small_faces: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]] | None
-    first_side: int
-    max_input_size: int
-
-
-_ASMNET = _Format(
-    facemaps.prepare, facemaps.decode, facemaps.small_face_logits, FIRST_SIDE, MAX_INPUT_SIZE
-)
-_YUNET = _Format(yunet.prepare, yunet.decode, None, yunet.SIDE, yunet.SIDE)
-
-
-def _format_of(session: OnnxSession, weights: Weights) -> _Format:
-    """The format of a loaded file: by its outputs' names, so that a path needs no name."""
-    if session.output_names != yunet.OUTPUTS:
-        session.require_task("detection")
-        count, expected = len(session.output_names), len(facemaps.STRIDES) + 1
-        if count != expected:
-            raise WeightsError(
-                f"{weights}: expected {expected} outputs, got {count}: "
-                "detectors of asmnet before 0.7 are of another format"
-            )
-        return _ASMNET
-    shape = [1, 3, yunet.SIDE, yunet.SIDE]
-    if list(session.input_shape) != shape:
-        raise WeightsError(f"{weights}: expected YuNet's input {shape}, got {session.input_shape}")
-    return _YUNET
 
 
 def check_input_size(input_size: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,13 @@ from asmnet.geometry import Candidates, FloatArray
 from asmnet.image import ImageArray, on_canvas
 
 STRIDES = (8, 16, 32)
+
+
+def logit(probability: float) -> float:
+    """Log odds of a probability."""
+    if 0 < probability < 1:
+        return math.log(probability / (1 - probability))
+    return -math.inf if probability <= 0 else math.inf
 
 
 def prepare(image: ImageArray, scale: float) -> tuple[NDArray[np.uint8], FloatArray]:
@@ -31,16 +39,19 @@ def decode(maps: Sequence[NDArray[np.float32]], min_score: float) -> Candidates:
     Returns:
         boxes (k, 4) xyxy, scores (k,), key points (k, 5, 2).
     """
-    boxes, scores, keypoints = [], [], []
+    # The sigmoid of all cells would take longer than all that follows.
+    least = logit(min_score)
+    boxes, scores, keypoints = [np.zeros((0, 4))], [np.zeros(0)], [np.zeros((0, 5, 2))]
     for stride, output in zip(STRIDES, maps[: len(STRIDES)], strict=True):
-        score = 1 / (1 + np.exp(-output[0, 0].astype(np.float64)))
-        rows, columns = np.nonzero(score >= min_score)
+        rows, columns = np.nonzero(output[0, 0] >= least)
+        if not len(rows):
+            continue
         raw = output[0, :, rows, columns].astype(np.float64)
         cell = (np.stack([columns, rows], axis=1) + 0.5) * stride
         middle = cell + raw[:, 1:3] * stride
         half = np.exp(np.clip(raw[:, 3:5], -6, 6)) * 2 * stride
         boxes.append(np.concatenate([middle - half, middle + half], axis=1))
-        scores.append(score[rows, columns])
+        scores.append(1 / (1 + np.exp(-raw[:, 0])))
         keypoints.append(cell[:, None] + raw[:, 5:].reshape(-1, 5, 2) * 2 * stride)
     return np.concatenate(boxes), np.concatenate(scores), np.concatenate(keypoints)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -28,16 +28,36 @@ UPRIGHT_KEYPOINTS = np.array(
     [[0.286, 0.197], [0.714, 0.197], [0.5, 0.444], [0.312, 0.663], [0.688, 0.663]]
 )
 
+# What each coordinate of the key points adds to the cosine and to the sine of a face's turn.
+_ARMS = UPRIGHT_KEYPOINTS - UPRIGHT_KEYPOINTS.mean(axis=0)
+_TURN = np.stack([_ARMS, np.stack([-_ARMS[:, 1], _ARMS[:, 0]], axis=1)], axis=-1).reshape(10, 2)
+
+# So many boxes are compared in one table.
+TABLE_BOXES = 512
+
+
+def longer_sides(boxes: FloatArray) -> FloatArray:
+    """(n,) of (n, 4) xyxy boxes."""
+    return np.asarray((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0))
+
 
 def box_iou(boxes_a: FloatArray, boxes_b: FloatArray) -> FloatArray:
     """Intersection over union of every pair: (n, 4) and (m, 4) xyxy give (n, m)."""
-    top_left = np.maximum(boxes_a[:, None, :2], boxes_b[None, :, :2])
-    bottom_right = np.minimum(boxes_a[:, None, 2:], boxes_b[None, :, 2:])
-    intersection = np.clip(bottom_right - top_left, 0, None).prod(axis=2)
-    area_a = (boxes_a[:, 2:] - boxes_a[:, :2]).prod(axis=1)
-    area_b = (boxes_b[:, 2:] - boxes_b[:, :2]).prod(axis=1)
-    union = area_a[:, None] + area_b[None, :] - intersection
+    return paired_iou(boxes_a[:, None], boxes_b[None])
+
+
+def paired_iou(boxes_a: FloatArray, boxes_b: FloatArray) -> FloatArray:
+    """Intersection over union (...) of boxes (..., 4) and (..., 4) xyxy, one of each."""
+    first = np.maximum(boxes_a[..., :2], boxes_b[..., :2])
+    sides = np.minimum(boxes_a[..., 2:], boxes_b[..., 2:]) - first
+    np.maximum(sides, 0, out=sides)
+    intersection = sides[..., 0] * sides[..., 1]
+    union = _area(boxes_a) + _area(boxes_b) - intersection
     return np.asarray(intersection / np.maximum(union, 1e-9))
+
+
+def _area(boxes: FloatArray) -> FloatArray:
+    return np.asarray((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1]))
 
 
 def non_maximum_suppression(
@@ -48,12 +68,19 @@ def non_maximum_suppression(
     Greedy: a box goes when it overlaps a better one by more than ``iou_threshold``.
     """
     left = np.argsort(-scores, kind="stable")
+    if len(left) < 2:
+        return left
     keep: list[np.intp] = []
-    # A row at a time: the table of all overlaps takes gigabytes where thousands of boxes come.
+    # One table of all overlaps takes half the time of a row at a time; but gigabytes where
+    # thousands of boxes come.
+    clear = box_iou(boxes, boxes) <= iou_threshold if len(boxes) <= TABLE_BOXES else None
     while len(left):
         best, left = left[0], left[1:]
         keep.append(best)
-        left = left[~(box_iou(boxes[best, None], boxes[left])[0] > iou_threshold)]
+        if clear is None:
+            left = left[~(box_iou(boxes[best, None], boxes[left])[0] > iou_threshold)]
+        else:
+            left = left[clear[best, left]]
     return np.array(keep, dtype=np.intp)
 
 
@@ -62,15 +89,20 @@ def points_box(points: FloatArray) -> FloatArray:
     return np.concatenate([points.min(axis=-2), points.max(axis=-2)], axis=-1)
 
 
-def upright_angle(keypoints: FloatArray) -> float:
-    """In-plane rotation of a face in degrees, clockwise for the viewer, from five key points.
+def upright_angles(keypoints: FloatArray) -> FloatArray:
+    """In-plane turns (n,) of faces in degrees, clockwise as the viewer sees them.
 
-    It is the rotation of the least-squares similarity transform that takes
-    ``UPRIGHT_KEYPOINTS`` to ``keypoints`` (5, 2), so it stays stable on profiles, where the two
-    eyes fall together.
+    They are the rotations of the least-squares similarity transforms that take
+    ``UPRIGHT_KEYPOINTS`` to five ``keypoints`` each (n, 5, 2), so they stay stable on profiles,
+    where the two eyes fall together.
     """
-    (cos, _, _), (sin, _, _) = similarity(UPRIGHT_KEYPOINTS, np.asarray(keypoints, np.float64))
-    return float(np.degrees(np.arctan2(sin, cos)))
+    cos, sin = (np.asarray(keypoints, np.float64).reshape(-1, 10) @ _TURN).T
+    return np.asarray(np.degrees(np.arctan2(sin, cos)))
+
+
+def upright_angle(keypoints: FloatArray) -> float:
+    """`upright_angles` of one face's key points (5, 2)."""
+    return float(upright_angles(keypoints)[0])
 
 
 def similarity(
@@ -135,14 +167,8 @@ class CropTransform:
             margin: side of the square in the image, in units of the box's longer side.
             angle: clockwise in-plane rotation of the face in degrees; the crop undoes it.
         """
-        x0, y0, x1, y1 = (float(v) for v in bbox)
-        scale = size / (margin * max(x1 - x0, y1 - y0))
-        cos, sin = scale * np.cos(np.radians(angle)), scale * np.sin(np.radians(angle))
-        linear = np.array([[cos, sin], [-sin, cos]])
-        # The box's centre lands on the crop's centre.
-        centre = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
-        offset = size / 2 - linear @ centre
-        return cls(np.column_stack([linear, offset]), size)
+        box = np.asarray(bbox, dtype=np.float64)
+        return cls(crop_matrices(box[None], size, margin=margin, angles=[angle])[0], size)
 
     @property
     def scale(self) -> float:
@@ -155,17 +181,63 @@ class CropTransform:
 
     def invert(self, points: FloatArray) -> FloatArray:
         """Crop points (..., 2) to image points."""
-        inverse = np.linalg.inv(self.matrix[:, :2])
-        return np.asarray((points - self.matrix[:, 2]) @ inverse.T)
+        inverse = inverse_affine(self.matrix)
+        return np.asarray(points @ inverse[:, :2].T + inverse[:, 2])
 
 
-def roll_matrix(angle: float) -> FloatArray:
-    """Rotation (3, 3) that turns a head clockwise, as the viewer sees it, by ``angle`` degrees.
+def crop_matrices(
+    boxes: FloatArray, size: int, *, margin: float, angles: ArrayLike = 0.0
+) -> FloatArray:
+    """The (n, 2, 3) matrices of square crops around boxes (n, 4), as of `CropTransform.from_bbox`.
+
+    Args:
+        boxes: (n, 4) xyxy in image pixels.
+        size: side of the crops in pixels.
+        margin: side of the squares in the image, in units of a box's longer side.
+        angles: (n,) clockwise in-plane turns of the faces in degrees; the crops undo them.
+    """
+    first, last = boxes[:, :2], boxes[:, 2:]
+    scale = size / (margin * (last - first).max(axis=1))
+    turn = np.radians(angles)
+    cos, sin = scale * np.cos(turn), scale * np.sin(turn)
+    matrices = np.empty((len(boxes), 2, 3))
+    matrices[:, 0, 0] = matrices[:, 1, 1] = cos
+    matrices[:, 0, 1], matrices[:, 1, 0] = sin, -sin
+    # A box's centre lands on the crop's centre.
+    centre = (first + last)[:, :, None] / 2
+    matrices[:, :, 2] = size / 2 - (matrices[:, :, :2] @ centre)[:, :, 0]
+    return matrices
+
+
+def inverse_affine(matrices: FloatArray) -> FloatArray:
+    """The (..., 2, 3) maps that undo such maps."""
+    a, b, c, d = (matrices[..., i, j] for i in (0, 1) for j in (0, 1))
+    determinant = a * d - b * c
+    inverse = np.empty(matrices.shape)
+    inverse[..., 0, 0], inverse[..., 0, 1] = d / determinant, -b / determinant
+    inverse[..., 1, 0], inverse[..., 1, 1] = -c / determinant, a / determinant
+    inverse[..., 2] = -(inverse[..., :2] @ matrices[..., 2:])[..., 0]
+    return inverse
+
+
+def transformed(points: FloatArray, matrices: FloatArray) -> FloatArray:
+    """Points (..., N, 2) through maps (..., 2, 3)."""
+    turned = points @ matrices[..., :2].swapaxes(-1, -2)
+    return np.asarray(turned + matrices[..., None, :, 2])
+
+
+def roll_matrix(angle: ArrayLike) -> FloatArray:
+    """Rotations (..., 3, 3) that turn a head clockwise, as the viewer sees it, by (...) degrees.
 
     ``roll_matrix(a) @ rotation`` is the pose after the image was turned clockwise by ``a``.
     """
-    cos, sin = np.cos(np.radians(angle)), np.sin(np.radians(angle))
-    return np.array([[cos, sin, 0.0], [-sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    turn = np.radians(angle)
+    matrix = np.zeros((*np.shape(turn), 3, 3))
+    matrix[..., 0, 0] = matrix[..., 1, 1] = np.cos(turn)
+    matrix[..., 0, 1] = np.sin(turn)
+    matrix[..., 1, 0] = -matrix[..., 0, 1]
+    matrix[..., 2, 2] = 1.0
+    return matrix
 
 
 def mirrored_rotation(rotation: FloatArray) -> FloatArray:

@@ -7,20 +7,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from asmnet._checks import float_array
 from asmnet.errors import InvalidInputError, WeightsError
 from asmnet.geometry import (
-    CropTransform,
     FloatArray,
-    box_iou,
+    crop_matrices,
+    inverse_affine,
+    longer_sides,
+    paired_iou,
     points_box,
     roll_matrix,
-    upright_angle,
+    rotation_to_euler,
+    transformed,
+    upright_angles,
 )
-from asmnet.image import ChannelOrder, ImageArray, ImageSource, crop_image, load_image
-from asmnet.schemes import SCHEMES, LandmarkScheme
+from asmnet.image import ChannelOrder, ImageArray, ImageSource, crop_images, load_image
+from asmnet.schemes import IBUG_68, SCHEMES, LandmarkScheme
 from asmnet.session import OnnxSession, RuntimeOptions, Weights
 from asmnet.types import Face, HeadPose
 from asmnet.weights import choose_landmarker
@@ -123,20 +127,15 @@ class FaceLandmarker:
         faces = self._run(pixels, boxes, angles)
         if keypoints is not None:
             self._rotated_retry(pixels, boxes, angles, faces)
-        again = {
-            i: crop
-            for i, (face, angle) in enumerate(zip(faces, angles, strict=True))
-            if (crop := _better_crop(face, angle)) is not None
-        }
-        if again:
-            better_boxes, better_angles = zip(*again.values(), strict=True)
-            second = self._run(pixels, np.array(better_boxes), better_angles)
+        again, better_boxes, better_angles = _better_crops(faces, boxes, angles)
+        if len(again):
+            second = self._run(pixels, better_boxes, better_angles)
             for i, face in zip(again, second, strict=True):
                 faces[i] = replace(face, bbox=faces[i].bbox, presence=faces[i].presence)
         return faces
 
     def _rotated_retry(
-        self, pixels: ImageArray, boxes: FloatArray, angles: list[float], faces: list[Face]
+        self, pixels: ImageArray, boxes: FloatArray, angles: FloatArray, faces: list[Face]
     ) -> None:
         """Tries boxes that show no face at other angles; better ones go into both lists."""
         lost = [
@@ -144,59 +143,62 @@ class FaceLandmarker:
             for i, face in enumerate(faces)
             if face.presence is not None
             and face.presence < POOR_PRESENCE
-            and (face.bbox[2:] - face.bbox[:2]).max() >= MIN_REFINED_SIDE
+            and (boxes[i, 2:] - boxes[i, :2]).max() >= MIN_REFINED_SIDE
         ]
         if not lost:
             return
-        told = [angles[i] for i in lost]
+        told = angles[lost]
         for change in RETRY_ANGLES:
-            rotated = [angle + change for angle in told]
+            rotated = told + change
             retried = self._run(pixels, boxes[lost], rotated)
             for i, angle, face in zip(lost, rotated, retried, strict=True):
                 if (face.presence or 0.0) > max(GOOD_PRESENCE, faces[i].presence or 0.0):
                     angles[i], faces[i] = angle, face
 
-    def _run(self, pixels: ImageArray, boxes: FloatArray, angles: Sequence[float]) -> list[Face]:
+    def _run(self, pixels: ImageArray, boxes: FloatArray, angles: FloatArray) -> list[Face]:
         """The faces in crops of these boxes, made upright by these angles in degrees."""
-        transforms = [
-            CropTransform.from_bbox(box, self._crop_size, margin=self._crop_margin, angle=angle)
-            for box, angle in zip(boxes, angles, strict=True)
-        ]
-        crops = np.stack([crop_image(pixels, transform) for transform in transforms])
-        outputs = dict(zip(self._session.output_names, self._session.run(crops), strict=True))
-        confidence, presence = outputs.get("confidence"), outputs.get("presence")
+        matrices = crop_matrices(boxes, self._crop_size, margin=self._crop_margin, angles=angles)
+        outputs = self._session.run(crop_images(pixels, matrices, self._crop_size))
+        named = dict(zip(self._session.output_names, outputs, strict=True))
+        points = transformed(named["landmarks"].astype(np.float64), inverse_affine(matrices))
+        # The crops were turned by -angle, so the heads in the image are turned by +angle.
+        rotations = roll_matrix(angles) @ named["rotation"]
+        faces = zip(
+            boxes.astype(np.float32),
+            points.astype(np.float32),
+            rotations.astype(np.float32),
+            rotation_to_euler(rotations).tolist(),
+            named.get("confidence", len(boxes) * [None]),
+            named["presence"].tolist() if "presence" in named else len(boxes) * [None],
+            strict=True,
+        )
         return [
             Face(
-                bbox=box.astype(np.float32),
+                bbox=box,
                 score=None,
-                landmarks=transform.invert(points.astype(np.float64)).astype(np.float32),
+                landmarks=landmarks,
                 scheme=self.scheme,
-                # The crop was turned by -angle, so the head in the image is turned by +angle.
-                pose=HeadPose.from_rotation(roll_matrix(angle) @ rotation),
-                confidence=None if confidence is None else confidence[i],
-                presence=None if presence is None else float(presence[i]),
+                pose=HeadPose(pitch, yaw, roll, rotation),
+                confidence=confidence,
+                presence=presence,
             )
-            for i, (box, angle, transform, points, rotation) in enumerate(
-                zip(
-                    boxes, angles, transforms, outputs["landmarks"], outputs["rotation"],
-                    strict=True,
-                )
-            )
-        ]  # fmt: skip
+            for box, landmarks, rotation, (pitch, yaw, roll), confidence, presence in faces
+        ]
 
 
-def _better_crop(face: Face, angle: float) -> tuple[FloatArray, float] | None:
-    """The box (4,) and angle that a face's points show, or None if the crop that it had is good."""
-    if (face.bbox[2:] - face.bbox[:2]).max() < MIN_REFINED_SIDE:
-        return None
-    points = face.to_68()
-    box = points_box(points.landmarks.astype(np.float64))
-    overlap = box_iou(face.bbox[None], box[None])[0, 0]
-    upright = upright_angle(points.scheme.keypoints @ points.landmarks)
-    rotation = abs((upright - angle + 180) % 360 - 180)
-    if overlap < LEAST_OVERLAP or (overlap >= GOOD_OVERLAP and rotation <= GOOD_ROTATION):
-        return None
-    return box, upright
+def _better_crops(
+    faces: Sequence[Face], boxes: FloatArray, angles: FloatArray
+) -> tuple[NDArray[np.intp], FloatArray, FloatArray]:
+    """Faces whose points show that their crop was bad, and the boxes and angles that they show."""
+    points = np.array([face.to_68().landmarks for face in faces], dtype=np.float64)
+    shown = points_box(points)
+    upright = upright_angles(IBUG_68.keypoints @ points)
+    turn = np.abs((upright - angles + 180) % 360 - 180)
+    overlap = paired_iou(boxes, shown)
+    bad = (overlap < GOOD_OVERLAP) | (turn > GOOD_ROTATION)
+    told = (overlap >= LEAST_OVERLAP) & (longer_sides(boxes) >= MIN_REFINED_SIDE)
+    (again,) = np.nonzero(bad & told)
+    return again, shown[again], upright[again]
 
 
 def _check_boxes(bboxes: ArrayLike) -> FloatArray:
@@ -218,15 +220,15 @@ def _check_boxes(bboxes: ArrayLike) -> FloatArray:
     return boxes
 
 
-def _upright_angles(keypoints: ArrayLike | None, count: int) -> list[float]:
+def _upright_angles(keypoints: ArrayLike | None, count: int) -> FloatArray:
     if keypoints is None:
-        return [0.0] * count
+        return np.zeros(count)
     points = float_array(keypoints, "keypoints", "(n, 5, 2)")
     if count == 0 and points.size == 0:
-        return []
+        return np.zeros(0)
     if points.shape != (count, 5, 2) or not (np.abs(points) <= MAX_COORDINATE).all():
         raise InvalidInputError(
             f"keypoints: expected numbers of shape ({count}, 5, 2) within ±{MAX_COORDINATE:.0f}, "
             f"got shape {points.shape}"
         )
-    return [upright_angle(face) for face in points]
+    return upright_angles(points)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from asmnet.errors import WeightsError
-from asmnet.geometry import Candidates, CropTransform, FloatArray
-from asmnet.image import ImageArray, crop_image
+from asmnet.geometry import Candidates, FloatArray, crop_matrices
+from asmnet.image import ImageArray, crop_images
 from asmnet.session import OnnxSession, RuntimeOptions, Weights
 from asmnet.weights import find_family
 
@@ -66,27 +66,23 @@ class FaceVerifier:
             pixels: (H, W, 3) RGB.
             boxes: (n, 4) xyxy in its pixels.
         """
-        transforms = [CropTransform.from_bbox(b, self._size, margin=self._margin) for b in boxes]
-        scores, corners, keypoints = [np.zeros(0)], [np.zeros((0, 2, 2))], [np.zeros((0, 5, 2))]
-        for start in range(0, len(boxes), BATCH):
-            part = transforms[start : start + BATCH]
-            score, box, points = self._session.run(np.stack([crop_image(pixels, t) for t in part]))
-            # Upright crops: one scale and one offset each.
-            scale = np.array([t.matrix[0, 0] for t in part])[:, None, None]
-            offset = np.array([t.matrix[:, 2] for t in part])[:, None]
-            scores.append(score.astype(np.float64))
-            corners.append((box.reshape(-1, 2, 2) - offset) / scale)
-            keypoints.append((points - offset) / scale)
-        return (
-            np.concatenate(corners).reshape(-1, 4),
-            np.concatenate(scores),
-            np.concatenate(keypoints),
+        crops = crop_matrices(boxes, self._size, margin=self._margin)
+        looks = [
+            self._session.run(crop_images(pixels, crops[start : start + BATCH], self._size))
+            for start in range(0, len(boxes), BATCH)
+        ]
+        if not looks:
+            return np.zeros((0, 4)), np.zeros(0), np.zeros((0, 5, 2))
+        scores, corners, keypoints = (
+            np.concatenate(outputs).astype(np.float64) for outputs in zip(*looks, strict=True)
         )
-
-
-def longer_sides(boxes: FloatArray) -> FloatArray:
-    """(n,) of (n, 4) xyxy boxes."""
-    return np.asarray((boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0))
+        # Upright crops: one scale and one offset each.
+        scale, offset = crops[:, 0, 0, None, None], crops[:, None, :, 2]
+        return (
+            ((corners.reshape(-1, 2, 2) - offset) / scale).reshape(-1, 4),
+            scores,
+            (keypoints - offset) / scale,
+        )
 
 
 def face_probability(

@@ -18,9 +18,9 @@ from asmnet.errors import InvalidInputError
 from asmnet.evaluation.boxes import face_scores
 from asmnet.evaluation.detector import CROWD_IOU, compared
 from asmnet.evaluation.logistic import logistic_regression
-from asmnet.geometry import FloatArray
+from asmnet.geometry import FloatArray, longer_sides
 from asmnet.image import load_image
-from asmnet.verifier import FaceVerifier, features, longer_sides
+from asmnet.verifier import FaceVerifier, features
 from asmnet.weights import family_of
 
 

@@ -12,12 +12,19 @@ import numpy as np
 from asmnet._checks import instance, number, positive_int, probability
 from asmnet.analyzer import check_landmarks, check_max_faces, with_landmarks
 from asmnet.detector import DEFAULT_MIN_SCORE, FaceDetector
-from asmnet.geometry import FloatArray, box_iou, match_greedily, points_box
+from asmnet.geometry import (
+    FloatArray,
+    box_iou,
+    match_greedily,
+    paired_iou,
+    points_box,
+    rotation_to_euler,
+)
 from asmnet.image import ChannelOrder, ImageArray, ImageSource, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.session import RuntimeOptions, Weights, check_runtime
 from asmnet.tracking.camera import CameraMotion
-from asmnet.tracking.one_euro import PointsFilter, RotationFilter, Smoothing, smoothing_factor
+from asmnet.tracking.one_euro import FaceFilter, Smoothing, smoothing_factor
 from asmnet.tracking.search import FaceSearch
 from asmnet.tracking.shots import Shots
 from asmnet.types import Face, HeadPose
@@ -202,19 +209,23 @@ class FaceTracker:
     def _follow(self, pixels: ImageArray, step: float) -> None:
         """Places the points of the followed faces anew; those that are not there are lost."""
         tracks = self._followed
+        if not tracks:
+            return
         shifts = [track.carried + track.shift(step) for track in tracks]
         expected = [
-            track.face.bbox + np.tile(s, 2) for track, s in zip(tracks, shifts, strict=True)
+            track.face.bbox + np.concatenate([s, s])
+            for track, s in zip(tracks, shifts, strict=True)
         ]
         keypoints = [track.keypoints + s for track, s in zip(tracks, shifts, strict=True)]
         faces = self._predict(pixels, expected, keypoints)
         present = [_is_present(face, MIN_PRESENCE) for face in faces]
         # Points of a profile show little of a face: there the verifier tells, and draws the box.
         poor = [i for i, there in enumerate(present) if not there]
-        boxes, scores, _ = self._detector.verify(pixels, _stack([expected[i] for i in poor]))
-        for i, box, score in zip(poor, boxes, scores, strict=True):
-            faces[i], present[i] = replace(faces[i], bbox=box), score >= FOLLOWING_SCORE
-        track_ious = np.diag(box_iou(_stack(expected), _boxes(faces)))
+        if poor:
+            boxes, scores, _ = self._detector.verify(pixels, _stack([expected[i] for i in poor]))
+            for i, box, score in zip(poor, boxes, scores, strict=True):
+                faces[i], present[i] = replace(faces[i], bbox=box), score >= FOLLOWING_SCORE
+        track_ious = paired_iou(_stack(expected), _boxes(faces)).tolist()
         gone = []
         for i, (track, face, iou) in enumerate(zip(tracks, faces, track_ious, strict=True)):
             if present[i] and _is_inside(face, pixels) and iou > MIN_TRACK_IOU:
@@ -222,8 +233,10 @@ class FaceTracker:
                 track.iou = iou
             else:
                 gone.append(track)
-        self._lose(gone)
-        self._lose(self._collapsed())
+        if gone:
+            self._lose(gone)
+        if len(self._followed) > 1:
+            self._lose(self._collapsed())
 
     def _collapsed(self) -> list[_Track]:
         """Of followed faces that have become one, those of lower track IoU."""
@@ -307,6 +320,7 @@ class _Track:
     Attributes:
         id: its number.
         face: as it was returned last.
+        centre: (2,) mean of its points.
         score: of the detection that found or confirmed it last.
         shot: where it was seen last.
         seen: when, in seconds.
@@ -321,27 +335,29 @@ class _Track:
 
     def start(self, face: Face, shot: int, time: float) -> None:
         """Begins to follow a face that the detector has found; nothing of before counts."""
-        self._points = self._rotation = None
-        if self._smoothing is not None:
-            self._points = PointsFilter(self._smoothing, face.scheme)
-            self._rotation = RotationFilter(self._smoothing)
+        options = self._smoothing
+        self._filter = None if options is None else FaceFilter(options, face.scheme)
         self.score, self.shot, self.seen = face.score, shot, time
         self.velocity, self.carried, self.iou = np.zeros(2), np.zeros(2), 1.0
         self.face = self._smoothed(face, 1.0, by_points=_is_present(face, NEW_PRESENCE))
+        self.centre = _centre(self.face)
 
     def move(self, face: Face, step: float, time: float, *, by_points: bool) -> None:
         """Takes the face of the next frame, ``step`` seconds later."""
         face = self._smoothed(face, step, by_points=by_points)
-        velocity = (_centre(face) - _centre(self.face) - self.carried) / step
+        centre = _centre(face)
+        velocity = (centre - self.centre - self.carried) / step
         self.velocity += smoothing_factor(VELOCITY_CUTOFF, step) * (velocity - self.velocity)
-        self.face, self.seen, self.carried = face, time, np.zeros(2)
+        self.face, self.centre, self.seen, self.carried = face, centre, time, np.zeros(2)
 
     def _smoothed(self, face: Face, step: float, *, by_points: bool) -> Face:
         """The face with its number; its box is that of the smoothed points, or as it is."""
         points, pose = face.landmarks, face.pose
-        if self._points is not None and self._rotation is not None:
-            points = self._points(points, step, face.confidence).astype(np.float32)
-            pose = HeadPose.from_rotation(self._rotation(pose.rotation, step))
+        if self._filter is not None:
+            smooth, rotation = self._filter(points, pose.rotation, step, face.confidence)
+            points = smooth.astype(np.float32)
+            pitch, yaw, roll = rotation_to_euler(rotation).tolist()
+            pose = HeadPose(pitch, yaw, roll, rotation.astype(np.float32))
         return replace(
             face,
             bbox=points_box(points) if by_points else face.bbox.astype(np.float32),
@@ -358,12 +374,12 @@ class _Track:
 
     def shift(self, seconds: float) -> FloatArray:
         """(2,) pixels by which it is expected to go on: no face keeps its speed for long."""
-        return np.asarray(self.velocity * SLOWING * (1 - np.exp(-seconds / SLOWING)))
+        return np.asarray(self.velocity * (SLOWING * (1 - math.exp(-seconds / SLOWING))))
 
     def affinity(self, face: Face, time: float) -> float:
         """1 where the lost face is expected, 0 beyond the gating distance or at another size."""
         away = time - self.seen
-        expected = _centre(self.face) + self.carried + self.shift(away)
+        expected = self.centre + self.carried + self.shift(away)
         size, other = _size(self.face), _size(face)
         if max(size, other) > MAX_SIZE_RATIO * min(size, other):
             return 0.0
@@ -406,4 +422,5 @@ def _centre(face: Face) -> FloatArray:
 
 
 def _size(face: Face) -> float:
-    return float((face.bbox[2:] - face.bbox[:2]).max())
+    x0, y0, x1, y1 = face.bbox.tolist()  # plain numbers: it is asked for often
+    return float(max(x1 - x0, y1 - y0))

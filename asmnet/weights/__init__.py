@@ -26,7 +26,6 @@ from asmnet.weights.family import (
     family_of,
     find_family,
 )
-from asmnet.weights.hub import download_weights
 from asmnet.weights.records import (
     MANIFEST,
     PACKAGE,
@@ -98,4 +97,6 @@ def load_weights(weights: str | os.PathLike[str], *, download: bool = False) -> 
         bundled = weights in manifest() and manifest()[weights].source is None
         if not download or bundled:
             raise
+    from asmnet.weights.hub import download_weights  # late: only downloads need what it imports
+
     return read_verified(download_weights(weights).record, weights)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -245,6 +244,8 @@ def check_content(record: WeightsRecord, content: bytes, origin: str, advice: st
     Raises:
         ChecksumError: they differ; the message starts with ``origin`` and ends with ``advice``.
     """
+    import hashlib  # late: it loads OpenSSL, which is a twentieth of the time to import asmnet
+
     digest = hashlib.sha256(content).hexdigest()
     if digest != record.sha256:
         raise ChecksumError(

@@ -6,7 +6,7 @@ import pytest
 from asmnet import IBUG_68, Smoothing
 from asmnet.errors import InvalidInputError
 from asmnet.geometry import euler_to_rotation, geodesic_degrees, points_box, roll_matrix
-from asmnet.tracking.one_euro import PointsFilter, RotationFilter
+from asmnet.tracking.one_euro import FaceFilter
 
 RATE = 30
 SIZE = 200  # of the face, pixels
@@ -21,8 +21,8 @@ def shape(analyzer, photos):
 
 
 def smooth(path, options=None, **arguments):
-    points = PointsFilter(options or Smoothing(), IBUG_68)
-    return np.array([points(p, 1 / RATE, **arguments) for p in path])
+    face = FaceFilter(options or Smoothing(), IBUG_68)
+    return np.array([face(p, np.eye(3), 1 / RATE, **arguments)[0] for p in path])
 
 
 def noise(frames, seed=0, spread=0.002):
@@ -56,9 +56,9 @@ def test_one_euro_written_out(shape):
         a = alpha(1.5 + 2.0 * abs(slow), step)
         expected.append(a * now + (1 - a) * expected[-1])
 
-    points = PointsFilter(options, IBUG_68)
+    face = FaceFilter(options, IBUG_68)
     seen = [
-        points(np.add(shape, [x, 0]), step)[:, 0] - shape[:, 0]
+        face(np.add(shape, [x, 0]), np.eye(3), step)[0][:, 0] - shape[:, 0]
         for x, step in zip(path, [1.0, *steps], strict=True)
     ]
     assert np.allclose(seen, np.array(expected)[:, None])
@@ -163,8 +163,8 @@ def test_points_in_one_place_are_no_error():
 
 
 def turn(rotations, options=None):
-    smoothed = RotationFilter(options or Smoothing())
-    return np.array([smoothed(rotation, 1 / RATE) for rotation in rotations])
+    face, still = FaceFilter(options or Smoothing(), IBUG_68), np.zeros((68, 2))
+    return np.array([face(still, rotation, 1 / RATE)[1] for rotation in rotations])
 
 
 def shaken(truth, degrees=0.3):
