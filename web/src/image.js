@@ -8,7 +8,7 @@
 /** @import { CropTransform } from "./geometry.js" */
 
 import { ImageError, messageOf } from "./errors.js";
-import { round } from "./geometry.js";
+import { clip, round } from "./geometry.js";
 
 /** Pixels that a picture may have: Pillow's limit, and so Python's. */
 export const MAX_PIXELS = 89_478_485;
@@ -293,7 +293,8 @@ function resize(image, region, result, columns, rows) {
 }
 
 /**
- * Part of an image, made smaller into the top left corner of another: each cell is the mean of what it covers (OpenCV's INTER_AREA).
+ * Part of an image, made smaller into the top left corner of another: each cell is the mean of what
+ * it covers (OpenCV's INTER_AREA).
  *
  * @param {Pixels} image
  * @param {number[]} region  left, top, right, bottom
@@ -373,7 +374,7 @@ function cover(from, to) {
  */
 function enlarge({ data, width }, [x0, y0, x1, y1], result, columns, rows) {
   const across = neighbours(x1 - x0, columns);
-  const down = neighbours(y1 - y0, rows);
+  const down = neighbours(y1 - y0, rows, true);
   /** @type {Map<number, Int32Array>} lines that neighbouring rows of the result share */
   const lines = new Map();
   const lineOf = (/** @type {number} */ source) => {
@@ -408,14 +409,20 @@ const ONE = 2048;
 /**
  * The two source cells that each target cell lies between, and the weight of the second of 2048.
  *
+ * Beyond the first and last centre both are the outermost cell; OpenCV then weighs it once across,
+ * and twice down, which is not the same after what it cuts off.
+ *
  * @param {number} from
  * @param {number} to
+ * @param {boolean} [down]
  */
-function neighbours(from, to) {
+function neighbours(from, to, down = false) {
   return Array.from({ length: to }, (_, target) => {
-    const place = Math.min(Math.max(((target + 0.5) * from) / to - 0.5, 0), from - 1);
-    const source = Math.floor(place);
-    const weight = round(Math.fround(place - source) * ONE);
-    return { source, next: Math.min(source + 1, from - 1), weight };
+    const place = Math.fround(((target + 0.5) * from) / to - 0.5);
+    const cell = Math.floor(place);
+    const within = cell >= 0 && cell < from - 1;
+    const weight = within || down ? round(Math.fround(place - cell) * ONE) : 0;
+    const last = from - 1;
+    return { source: clip(cell, 0, last), next: clip(cell + 1, 0, last), weight };
   });
 }
