@@ -126,7 +126,7 @@ export class FaceDetector {
       const share = clip(VERIFIED_SIDE / Math.max(side, 1), LEAST_SHARE, 1);
       return {
         box: /** @type {Box} */ (face.box.map((v, k) => (1 - share) * v + share * looks[i].box[k])),
-        score: faceProbability(face.score, looks[i].score, side),
+        score: faceProbability(face.score, looks[i].score, side, this.#verifier.scoreWeights),
         keypoints: looks[i].keypoints,
       };
     });

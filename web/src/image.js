@@ -8,13 +8,16 @@
 /** @import { CropTransform } from "./geometry.js" */
 
 import { ImageError, messageOf } from "./errors.js";
-import { round } from "./geometry.js";
+import { clip, round } from "./geometry.js";
 
 /** Pixels that a picture may have: Pillow's limit, and so Python's. */
 export const MAX_PIXELS = 89_478_485;
 
 // A canvas has a largest size, on some phones of 16 million pixels: a picture is read in strips.
 const STRIP_PIXELS = 4_000_000;
+
+// Sides below this are not halved: a last row that comes twice would be seen.
+const THIN_SIDE = 32;
 
 /**
  * The pixels of a picture; EXIF orientation is applied, and what shines through is black.
@@ -92,16 +95,22 @@ function pixelsOf(bitmap) {
  * @param {number} multiple
  * @returns {{canvas: Pixels, factors: [number, number]}} and the factors from image to canvas
  */
-export function onCanvas(image, [x0, y0, x1, y1], scale, multiple) {
-  const [width, height] = [x1 - x0, y1 - y0];
+export function onCanvas(image, region, scale, multiple) {
+  let [width, height] = [region[2] - region[0], region[3] - region[1]];
   const newWidth = Math.max(round(width * scale), 1);
   const newHeight = Math.max(round(height * scale), 1);
   const canvas = blank(
     Math.ceil(newWidth / multiple) * multiple,
     Math.ceil(newHeight / multiple) * multiple,
   );
-  (scale < 1 ? shrink : enlarge)(image, [x0, y0, x1, y1], canvas, newWidth, newHeight);
-  return { canvas, factors: [newWidth / width, newHeight / height] };
+  let step = 1;
+  for (; scale <= 0.5 && Math.min(width, height) >= THIN_SIDE; scale *= 2, step *= 2) {
+    image = halved(image, region);
+    ({ width, height } = image);
+    region = whole(image);
+  }
+  resize(image, region, canvas, newWidth, newHeight);
+  return { canvas, factors: [newWidth / (step * width), newHeight / (step * height)] };
 }
 
 /**
@@ -132,9 +141,8 @@ export function cropImage(image, { matrix, size }, result) {
   const columns = Math.floor((within(Math.ceil(Math.max(...across)), image.width) - x0) / step);
   const rows = Math.floor((within(Math.ceil(Math.max(...down)), image.height) - y0) / step);
   if (columns < 1 || rows < 1) return;
-  const region = blank(columns, rows);
   const seen = [x0, y0, x0 + columns * step, y0 + rows * step];
-  shrink(image, seen, region, columns, rows);
+  const region = reduced(image, seen, step);
   // A point p of the region lies at (x0, y0) + step · p in the image.
   warp(
     region,
@@ -210,9 +218,83 @@ export function rotated(image, turns) {
 /** @param {number} width @param {number} height @returns {Pixels} all black */
 const blank = (width, height) => ({ data: new Uint8Array(width * height * 3), width, height });
 
+/** @param {Pixels} image @returns {number[]} the region that is all of it */
+const whole = ({ width, height }) => [0, 0, width, height];
+
 /**
- * Part of an image, from (x0, y0), made smaller into the top left corner of another: each cell is
- * the mean of what it covers (OpenCV's INTER_AREA).
+ * Means over squares of `step` pixels, which is a divisor of both sides.
+ *
+ * @param {Pixels} image
+ * @param {number[]} region  left, top, right, bottom
+ * @param {number} step  from 2 on
+ * @returns {Pixels}
+ */
+function reduced(image, region, step) {
+  for (; step % 2 === 0; step /= 2) {
+    image = halved(image, region);
+    region = whole(image);
+  }
+  if (step === 1) return image;
+  const result = blank((region[2] - region[0]) / step, (region[3] - region[1]) / step);
+  shrink(image, region, result, result.width, result.height);
+  return result;
+}
+
+/**
+ * Each pixel is the mean of four; a last row or column without a partner comes twice.
+ *
+ * @param {Pixels} image
+ * @param {number[]} region  left, top, right, bottom
+ * @param {Pixels} [result]  whose top left corner takes it, instead of a new one
+ * @returns {Pixels}
+ */
+function halved({ data, width }, [x0, y0, x1, y1], result) {
+  const [columns, rows] = [Math.ceil((x1 - x0) / 2), Math.ceil((y1 - y0) / 2)];
+  const half = result ?? blank(columns, rows);
+  for (let row = 0; row < rows; row++) {
+    const y = y0 + 2 * row;
+    const upper = (y * width + x0) * 3;
+    const lower = (Math.min(y + 1, y1 - 1) * width + x0) * 3;
+    let to = row * half.width * 3;
+    for (let column = 0; column < columns; column++) {
+      const left = 6 * column;
+      const right = Math.min(left + 3, (x1 - x0 - 1) * 3);
+      for (let channel = 0; channel < 3; channel++) {
+        const [a, b] = [left + channel, right + channel];
+        half.data[to++] =
+          (data[upper + a] + data[upper + b] + data[lower + a] + data[lower + b] + 2) >> 2;
+      }
+    }
+  }
+  return half;
+}
+
+/**
+ * Part of an image into the top left corner of another: enlarged by lines, shrunk by means, or
+ * nearly so: not to less than a half, it is enlarged to twice the size that is wanted, and halved.
+ *
+ * @param {Pixels} image
+ * @param {number[]} region  left, top, right, bottom
+ * @param {Pixels} result
+ * @param {number} columns  of the result to fill
+ * @param {number} rows
+ */
+function resize(image, region, result, columns, rows) {
+  const [width, height] = [region[2] - region[0], region[3] - region[1]];
+  if (width <= columns && height <= rows) {
+    enlarge(image, region, result, columns, rows);
+  } else if (width <= 2 * columns && height <= 2 * rows) {
+    const twice = blank(2 * columns, 2 * rows);
+    enlarge(image, region, twice, twice.width, twice.height);
+    halved(twice, whole(twice), result);
+  } else {
+    shrink(image, region, result, columns, rows);
+  }
+}
+
+/**
+ * Part of an image, made smaller into the top left corner of another: each cell is the mean of what
+ * it covers (OpenCV's INTER_AREA).
  *
  * @param {Pixels} image
  * @param {number[]} region  left, top, right, bottom
@@ -227,12 +309,10 @@ function shrink({ data, width }, [x0, y0, x1, y1], result, columns, rows) {
   const sum = new Float32Array(length);
   const line = new Float32Array(length);
   let lineAt = -1; // neighbouring rows of the result share one of the image
-  // Clamped arrays round to the nearest whole number, halves to the even one, as OpenCV does; but
-  // it rounds the mean of two by two up.
+  // Clamped arrays round to the nearest whole number, halves to the even one, as OpenCV does.
   const rounded = new Uint8ClampedArray(result.data.buffer);
-  const more = x1 - x0 === 2 * columns && y1 - y0 === 2 * rows ? 0.01 : 0;
   for (let row = 0; row < rows; row++) {
-    sum.fill(more);
+    sum.fill(0);
     for (let t = down.first[row]; t < down.first[row + 1]; t++) {
       if (down.source[t] !== lineAt) {
         lineAt = down.source[t];
@@ -294,7 +374,7 @@ function cover(from, to) {
  */
 function enlarge({ data, width }, [x0, y0, x1, y1], result, columns, rows) {
   const across = neighbours(x1 - x0, columns);
-  const down = neighbours(y1 - y0, rows);
+  const down = neighbours(y1 - y0, rows, true);
   /** @type {Map<number, Int32Array>} lines that neighbouring rows of the result share */
   const lines = new Map();
   const lineOf = (/** @type {number} */ source) => {
@@ -329,14 +409,20 @@ const ONE = 2048;
 /**
  * The two source cells that each target cell lies between, and the weight of the second of 2048.
  *
+ * Beyond the first and last centre both are the outermost cell; OpenCV then weighs it once across,
+ * and twice down, which is not the same after what it cuts off.
+ *
  * @param {number} from
  * @param {number} to
+ * @param {boolean} [down]
  */
-function neighbours(from, to) {
+function neighbours(from, to, down = false) {
   return Array.from({ length: to }, (_, target) => {
-    const place = Math.min(Math.max(((target + 0.5) * from) / to - 0.5, 0), from - 1);
-    const source = Math.floor(place);
-    const weight = round(Math.fround(place - source) * ONE);
-    return { source, next: Math.min(source + 1, from - 1), weight };
+    const place = Math.fround(((target + 0.5) * from) / to - 0.5);
+    const cell = Math.floor(place);
+    const within = cell >= 0 && cell < from - 1;
+    const weight = within || down ? round(Math.fround(place - cell) * ONE) : 0;
+    const last = from - 1;
+    return { source: clip(cell, 0, last), next: clip(cell + 1, 0, last), weight };
   });
 }

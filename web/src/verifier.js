@@ -3,11 +3,12 @@
 /** @import { Box, Candidate, Pixels } from "./types.js" */
 /** @import { OnnxSession } from "./session.js" */
 
+import { WeightsError } from "./errors.js";
 import { CropTransform, clip } from "./geometry.js";
 import { cropImage } from "./image.js";
 
 // The log odds that a place is a face: weights of the logits of the detector's and the verifier's
-// score and of the face's smallness, and a constant.
+// score and of the face's smallness, and a constant; unless the verifier's file has its own.
 const WEIGHTS = [1.35, 0.67, 0.25, -2.37];
 const LARGE_SIDE = 28;
 const MAX_SMALLNESS = 2;
@@ -25,6 +26,8 @@ export class FaceVerifier {
     session.requireTask("verification");
     this.#session = session;
     ({ size: this.#size, margin: this.#margin } = session.cropFormat());
+    const own = session.metadata.get("score_weights");
+    this.scoreWeights = own === undefined ? WEIGHTS : numbers(own);
   }
 
   /**
@@ -69,12 +72,24 @@ export class FaceVerifier {
  * @param {number} score  of the detector
  * @param {number} verified  of the verifier
  * @param {number} side  longer side of the box in pixels
+ * @param {number[]} weights  the verifier's `scoreWeights`
  */
-export function faceProbability(score, verified, side) {
+export function faceProbability(score, verified, side, weights) {
   const smallness = clip(Math.log2(LARGE_SIDE / Math.max(side, 1)), 0, MAX_SMALLNESS);
   const odds =
-    WEIGHTS[0] * logit(score) + WEIGHTS[1] * logit(verified) + WEIGHTS[2] * smallness + WEIGHTS[3];
+    weights[0] * logit(score) + weights[1] * logit(verified) + weights[2] * smallness + weights[3];
   return 1 / (1 + Math.exp(-odds));
+}
+
+/** @param {string} text  of a file's metadata */
+function numbers(text) {
+  const values = text.split(",").map(Number);
+  if (values.length !== WEIGHTS.length || !values.every(Number.isFinite)) {
+    throw new WeightsError(
+      `verifier: expected ${WEIGHTS.length} numbers as metadata score_weights, got "${text}"`,
+    );
+  }
+  return values;
 }
 
 /** @param {number} probability @returns {number} log odds, within ±6 */

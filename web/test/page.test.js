@@ -185,6 +185,8 @@ pageTest("the last of several photos is the one that stays", async (page) => {
 });
 
 pageTest("by the keyboard alone", async (page) => {
+  // Early enough: only from the browser's answer on it tells of choosers.
+  const chooser = page.waitForEvent("filechooser");
   await says(page, "Ready.");
   /** Presses Tab until an element has the focus. */
   const tabTo = async (locator) => {
@@ -197,7 +199,6 @@ pageTest("by the keyboard alone", async (page) => {
   await tabTo(page.locator("#file"));
   const outline = await page.locator(".button").evaluate((e) => getComputedStyle(e).outlineStyle);
   assert.equal(outline, "solid", "the focus is not seen");
-  const chooser = page.waitForEvent("filechooser");
   await page.keyboard.press("Enter");
   await (await chooser).setFiles(join(PICTURES, "astronaut.png"));
   await says(page, "1 face in astronaut.png");

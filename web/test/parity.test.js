@@ -12,6 +12,9 @@ const BOX = 0.5; // pixels
 const POINT = 0.3; // pixels, or percent of the face where that is more
 const POSE = 0.5; // degrees
 const CHANCE = 0.05;
+// Below this presence the landmark network sees no face: what it makes of nothing hangs on the last
+// digits of its input, which differ between processors, too.
+const NO_FACE = 0.05;
 
 const expected = JSON.parse(readFileSync(join(ARTEFACTS, "pictures.json"), "utf-8"));
 const expectedClip = JSON.parse(readFileSync(join(ARTEFACTS, "clip.json"), "utf-8"));
@@ -39,6 +42,9 @@ function differences(found, wanted) {
     const [x0, y0, x1, y1] = other.bbox;
     const percent = Math.max(x1 - x0, y1 - y0) / 100;
     face.bbox.forEach((value, k) => note("box", Math.abs(value - other.bbox[k])));
+    note("chance", Math.abs(face.score - other.score));
+    note("chance", Math.abs(face.presence - other.presence));
+    if (other.presence < NO_FACE) return;
     face.landmarks.forEach(([x, y], k) => {
       const [wantedX, wantedY] = other.landmarks[k];
       note("point", Math.hypot(x - wantedX, y - wantedY) / Math.max(percent, 1));
@@ -47,8 +53,6 @@ function differences(found, wanted) {
       const turn = Math.abs(face.pose[angle] - other.pose[angle]);
       note("pose", Math.min(turn, 360 - turn));
     }
-    note("chance", Math.abs(face.score - other.score));
-    note("chance", Math.abs(face.presence - other.presence));
     face.confidence.forEach((value, k) => note("chance", Math.abs(value - other.confidence[k])));
   });
   return worst;
@@ -65,7 +69,8 @@ function assertAlike(found, wanted) {
 
 test("there are twenty pictures or more, and faces in them", () => {
   assert.ok(Object.keys(expected).length >= 20);
-  assert.ok(Object.values(expected).flat().length >= 40);
+  const faces = Object.values(expected).flat().filter((face) => face.presence >= NO_FACE);
+  assert.ok(faces.length >= 40);
   assert.equal(expected["twenty.png"].length, 20);
   assert.equal(expected["no-face.png"].length, 0);
 });
@@ -78,8 +83,8 @@ for (const [name, wanted] of Object.entries(expected)) {
       async (address) => globalThis.asmnet.detect(await globalThis.fetched(address)),
       `/artefacts/pictures/${name}`,
     );
-    t.diagnostic(assertAlike(found, wanted));
     saved.push({ file: name, faces: found });
+    t.diagnostic(assertAlike(found, wanted));
   });
 }
 
