@@ -22,6 +22,8 @@ import numpy as np
 from speed import CREW, FILES, PHOTO, PHOTOS, large_photo
 
 import asmnet
+from asmnet.commands.outputs import add_overwrite_option, check_outputs
+from asmnet.errors import InvalidInputError
 from asmnet.image import ImageArray, load_image
 from asmnet.session import OnnxSession
 
@@ -251,7 +253,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--json", type=Path, help="write the figures there")
+    add_overwrite_option(parser)
     options = parser.parse_args(arguments)
+    try:
+        check_outputs(options, ["json"])
+    except InvalidInputError as error:
+        parser.error(str(error))
     cv2.setNumThreads(1)
     figures: Figures = {}
     for row in options.rows:

@@ -458,6 +458,16 @@ class TestLetterbox:
         assert scale == pytest.approx([1 / 200, 1 / 50])
         assert canvas[0, :, 0].tolist() == 240 * [0] + 80 * [255]
 
+    @pytest.mark.parametrize("size", [(500, 400), (641, 480), (1243, 957), (2600, 1801)])
+    def test_shrinking_is_nearly_the_mean_over_areas(self, size):
+        small = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        image = cv2.resize(small, size, interpolation=cv2.INTER_CUBIC)
+        canvas, factors = letterbox(image, 320, multiple=1)
+        expected = cv2.resize(image, canvas.shape[1::-1], interpolation=cv2.INTER_AREA)
+        assert np.abs(canvas.astype(int) - expected).max() <= 6
+        # A last row without a partner may count as two.
+        assert factors == pytest.approx(np.divide(canvas.shape[1::-1], size), rel=0.003)
+
     @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1)])
     def test_extreme_shapes(self, shape):
         canvas, _ = letterbox(np.zeros((*shape, 3), np.uint8), 320, multiple=32)

@@ -2,11 +2,11 @@
 
 import json
 
+import compare
 import numpy as np
 import pytest
-
-import compare
 import table
+
 from asmnet import FaceAnalyzer
 
 
