@@ -130,7 +130,7 @@ def test_mirroring_negates_yaw_and_roll_only():
 
 
 def test_faces_together_are_as_each_alone():
-    boxes = np.array([BOX, BOX + [5, -3, 20, 9], BOX * 0.3])
+    boxes = np.array([BOX, BOX + np.array([5, -3, 20, 9]), BOX * 0.3])
     angles = np.array([0.0, 40.0, -170.0])
     matrices = crop_matrices(boxes, 112, margin=1.25, angles=angles)
     for box, angle, matrix in zip(boxes, angles, matrices, strict=True):

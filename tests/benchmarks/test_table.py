@@ -27,7 +27,8 @@ def test_a_row_is_written(tmp_path, capsys):
     figures = json.loads(path.read_text())["figures"]
     assert 0 < figures["outside ONNX Runtime, detect, one face"] < 1
     assert figures["one more face / one more crop"] > 0
-    assert all(name in capsys.readouterr().out for name in figures)
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in figures)
 
 
 def test_a_figure_that_got_worse_is_told(tmp_path, capsys):
