@@ -108,6 +108,7 @@ format: $(TRAIN_VENV)/bin/python
 bench: $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check "$(PACKAGE)[dev]"
 	$(VENV)/bin/python benchmarks/speed.py
+	$(VENV)/bin/python benchmarks/table.py
 
 clean:
 	rm -rf $(VENV) $(MATRIX_VENV) $(TRAIN_VENV) $(RAY_VENV) $(DOCS_VENV) site build dist demo-output *.egg-info fuzz-findings \

@@ -146,10 +146,7 @@ class FaceDetector:
             InvalidInputError: an option out of its range.
         """
         threshold = self._min_score if min_score is None else probability(min_score, "min_score")
-        if self._tiles:  # which show the image in full resolution
-            pixels, factor = load_image(image, channel_order=channel_order), 1
-        else:  # no look shows more than this
-            pixels, factor = load_reduced(image, self._input_size, channel_order=channel_order)
+        pixels, factor = self.load(image, channel_order=channel_order)
         found = self._find(pixels, threshold)
         if self._rotated_retry:
             surest = found[1].max(initial=0)
@@ -157,6 +154,14 @@ class FaceDetector:
             if upright < self._sure_score and (turns := self._best_turns(pixels, surest)):
                 found = self._find_turned(pixels, turns, threshold)
         return _detections(found, factor)
+
+    def load(
+        self, image: ImageSource, *, channel_order: ChannelOrder = "rgb"
+    ) -> tuple[ImageArray, int]:
+        """An image as large as `detect` needs it, and its factor: see `load_reduced`."""
+        if self._tiles:  # which show the image in full resolution
+            return load_image(image, channel_order=channel_order), 1
+        return load_reduced(image, self._input_size, channel_order=channel_order)
 
     @property
     def first_side(self) -> int:

@@ -134,6 +134,14 @@ class FaceLandmarker:
                 faces[i] = replace(face, bbox=faces[i].bbox, presence=faces[i].presence)
         return faces
 
+    def reduction(self, boxes: FloatArray) -> float:
+        """How many times an image may be shrunk so that the crops of boxes (n, 4) stay as good.
+
+        Two of its pixels are left for each pixel of a crop; below 1 it shows too little already.
+        """
+        needed = 2 * self._crop_size / self._crop_margin
+        return float(longer_sides(boxes).min() / needed)
+
     def _rotated_retry(
         self, pixels: ImageArray, boxes: FloatArray, angles: FloatArray, faces: list[Face]
     ) -> None:

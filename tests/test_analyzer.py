@@ -18,7 +18,7 @@ from asmnet.errors import (
     InvalidInputError,
     WeightsNotFoundError,
 )
-from asmnet.image import load_image
+from asmnet.image import load_image, load_reduced
 
 # Points of astronaut.png marked by hand on the enlarged photo, and how far a prediction may be
 # off, in units of the distance between the outer eye corners.
@@ -52,6 +52,37 @@ def test_studio_portraits_are_frontal_and_symmetric(analyzer, photos, name):
     (face,) = analyzer.detect(photos / f"{name}.jpg")
     assert max(abs(face.pose.pitch), abs(face.pose.yaw), abs(face.pose.roll)) < 15
     assert face.score > 0.6
+
+
+@pytest.mark.parametrize(("enlarged", "factors"), [(2.5, [2, 1]), (5.0, [2]), (10.0, [4])])
+def test_large_jpeg_files_are_decoded_as_far_as_the_faces_need(
+    photos, monkeypatch, enlarged, factors
+):
+    """A face of 90 pixels in 512, enlarged: the first is too small in the half."""
+    side = round(512 * max(enlarged, 5.0))
+    photo, file = Image.new("RGB", (side, side), (90, 120, 90)), io.BytesIO()
+    with Image.open(photos / "astronaut.png") as image:
+        scaled = image.convert("RGB").resize((round(512 * enlarged), round(512 * enlarged)))
+    photo.paste(scaled)
+    photo.save(file, "JPEG", quality=92)
+    seen = []
+
+    def load(*arguments, **options):
+        pixels, factor = load_reduced(*arguments, **options)
+        if isinstance(arguments[0], bytes):
+            seen.append(factor)
+        return pixels, factor
+
+    monkeypatch.setattr("asmnet.detector.load_reduced", load)
+    monkeypatch.setattr("asmnet.analyzer.load_reduced", load)
+    analyzer = asmnet.FaceAnalyzer(threads=1)
+    face = analyzer.detect(file.getvalue())[0]
+    assert seen == factors
+    whole = analyzer.detect(load_image(file.getvalue()))[0]
+    size = (whole.bbox[2:] - whole.bbox[:2]).max()
+    assert np.linalg.norm(face.landmarks - whole.landmarks, axis=1).mean() < 0.01 * size
+    assert np.abs(face.bbox - whole.bbox).max() < 0.02 * size
+    assert (face.bbox.dtype, face.landmarks.dtype) == (np.float32, np.float32)
 
 
 def test_detect_is_the_analyzer(analyzer, photos):

@@ -7,14 +7,18 @@ from asmnet.geometry import (
     UPRIGHT_KEYPOINTS,
     CropTransform,
     box_iou,
+    crop_matrices,
     euler_to_rotation,
     geodesic_degrees,
+    inverse_affine,
     match_greedily,
     non_maximum_suppression,
+    paired_iou,
     points_box,
     roll_matrix,
     rotation_to_euler,
     similarity,
+    transformed,
     upright_angle,
 )
 
@@ -123,6 +127,31 @@ def test_mirroring_negates_yaw_and_roll_only():
     mirror = np.diag([-1.0, 1, 1])
     rotation = euler_to_rotation(np.array([10.0, 40, -20]))
     assert rotation_to_euler(mirror @ rotation @ mirror) == pytest.approx([10, -40, 20])
+
+
+def test_faces_together_are_as_each_alone():
+    boxes = np.array([BOX, BOX + np.array([5, -3, 20, 9]), BOX * 0.3])
+    angles = np.array([0.0, 40.0, -170.0])
+    matrices = crop_matrices(boxes, 112, margin=1.25, angles=angles)
+    for box, angle, matrix in zip(boxes, angles, matrices, strict=True):
+        alone = CropTransform.from_bbox(box, 112, margin=1.25, angle=angle)
+        assert np.allclose(alone.matrix, matrix)
+    points = np.random.default_rng(0).uniform(0, 100, (3, 68, 2))
+    there = transformed(points, matrices)
+    assert np.allclose(transformed(there, inverse_affine(matrices)), points)
+    assert np.allclose(paired_iou(boxes, boxes[::-1]), np.diag(box_iou(boxes, boxes[::-1])))
+
+
+def test_suppression_of_many_boxes_is_that_of_few(monkeypatch):
+    """Where the table of all overlaps would not fit into the memory it goes a row at a time."""
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 300, (80, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(20, 90, (80, 2))], axis=1)
+    scores = rng.uniform(0, 1, 80)
+    table = non_maximum_suppression(boxes, scores, 0.3)
+    monkeypatch.setattr("asmnet.geometry.TABLE_BOXES", 10)
+    assert np.array_equal(non_maximum_suppression(boxes, scores, 0.3), table)
+    assert 5 < len(table) < 80
 
 
 def test_roll_matrix_adds_roll_to_a_frontal_head():

@@ -458,6 +458,25 @@ class TestLetterbox:
         assert scale == pytest.approx([1 / 200, 1 / 50])
         assert canvas[0, :, 0].tolist() == 240 * [0] + 80 * [255]
 
+    @pytest.mark.parametrize("size", [(500, 400), (640, 480), (1240, 952), (2600, 1800)])
+    def test_shrinking_is_nearly_the_mean_over_areas(self, size):
+        noise = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+        canvas, factors = letterbox(noise, 320, multiple=1)
+        means = cv2.resize(noise, canvas.shape[1::-1], interpolation=cv2.INTER_AREA).astype(int)
+        assert np.abs(canvas - means).mean() < 0.7 * means.std()
+        assert factors == pytest.approx(np.divide(canvas.shape[1::-1], size), rel=0.005)
+
+    @pytest.mark.parametrize("width", [641, 1243, 2601])
+    def test_a_last_column_without_a_partner_is_seen_and_counted(self, width):
+        image = np.zeros((480, width, 3), np.uint8)
+        image[:, width // 2 :] = 255
+        canvas, factors = letterbox(image, 320, multiple=1)
+        (edge,) = (
+            np.interp([127.5], canvas[0, :, 0].astype(float), np.arange(canvas.shape[1])) + 0.5
+        )
+        assert edge == pytest.approx(factors[0] * (width // 2), abs=0.3)
+        assert canvas[0, -1, 0] == 255
+
     @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1)])
     def test_extreme_shapes(self, shape):
         canvas, _ = letterbox(np.zeros((*shape, 3), np.uint8), 320, multiple=32)

@@ -99,7 +99,8 @@ def _file_rows(file: str, options: BatchOptions, analyzer: FaceAnalyzer) -> list
     try:
         with guarded(file), pixel_limit(options.max_pixels):
             _check_kind(file)
-            image = load_image(file)
+            # Without crops a large file need not be decoded at full size.
+            image = file if options.crops is None else load_image(file)
             faces = analyzer.detect(image, min_score=options.min_score, max_faces=options.max_faces)
             if options.crops is not None:
                 for index, face in enumerate(faces):
