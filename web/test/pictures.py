@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 from asmnet import FaceAnalyzer, FaceTracker
+from asmnet.image import load_image
 from asmnet.weights.family import families
 
 PHOTOS = Path(__file__).parents[2] / "examples" / "photos"
@@ -104,8 +105,9 @@ def main(out: Path, folder: Path | None) -> None:
         for name, picture, options in made():
             picture.save(pictures / name, **options)
     analyzer = FaceAnalyzer(weights=FAMILY)
+    # As pixels: large JPEG files Python decodes smaller than they are, which no browser does.
     found = {
-        path.name: [face.to_dict() for face in analyzer.detect(path)]
+        path.name: [face.to_dict() for face in analyzer.detect(load_image(path))]
         for path in pictures_of(pictures)
     }
     (out / "pictures.json").write_text(json.dumps(found))
