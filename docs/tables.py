@@ -29,7 +29,8 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 MANIFEST = ROOT / "weights_manifest.json"
 ORDER = (
     "asmnet-face", "asmnet-face-verifier", "asmnet-68", "asmnet-98", "asmnet-98-wide",
-    "asmnet-68-lite", "asmnet-paper-68", "mobilenetv2-68", "atpn-68",
+    "asmnet-68-lite", "asmnet-open-face", "asmnet-open-face-verifier", "asmnet-open-68",
+    "asmnet-paper-68", "mobilenetv2-68", "atpn-68",
 )  # fmt: skip
 FIGURE = re.compile(r"\d+(?:\.(\d+))?(\**<!-- ([\w-]+): (.+?) -->)")
 LICENSED = re.compile(r"(<!-- licences: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
