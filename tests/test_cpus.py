@@ -1,5 +1,6 @@
 """Containers' quotas of both versions of control groups, from trees of files like the kernel's."""
 
+import concurrent.futures
 import os
 
 import onnxruntime
@@ -130,14 +131,14 @@ def test_given_threads_stay(monkeypatch):
 
 def test_workers_are_as_many(monkeypatch, photos):
     asked = []
-    real = analyzer_module.ThreadPoolExecutor
+    real = concurrent.futures.ThreadPoolExecutor
 
     def spy(workers, **rest):
         asked.append(workers)
         return real(workers, **rest)
 
     monkeypatch.setattr(analyzer_module, "cpu_count", lambda: 3)
-    monkeypatch.setattr(analyzer_module, "ThreadPoolExecutor", spy)
+    monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", spy)
     asmnet.FaceAnalyzer(threads=1).detect_batch([photos / "astronaut.png"])
     assert asked == [3]
 

@@ -10,6 +10,7 @@ import pytest
 import asmnet.analyzer
 import asmnet.batch.worker
 import asmnet.commands.detect
+import asmnet.detector
 from asmnet import FaceAnalyzer, ImageDecodeError, ImageError, InvalidInputError
 from asmnet.batch.worker import BatchOptions, analyze
 from asmnet.cli import main
@@ -31,8 +32,13 @@ def bad(monkeypatch, error):
             raise error
         return BLACK
 
+    def reduced(path, *_, **__):
+        return load(path), 1
+
     for module in (asmnet.analyzer, asmnet.batch.worker, asmnet.commands.detect):
         monkeypatch.setattr(module, "load_image", load)
+    for module in (asmnet.analyzer, asmnet.detector):
+        monkeypatch.setattr(module, "load_reduced", reduced)
 
 
 @names
@@ -114,12 +120,12 @@ def test_errors_that_are_kept_do_not_keep_their_images(analyzer, monkeypatch):
     class Pixels(np.ndarray):
         """Can be referred to weakly."""
 
-    def load(path, **_):
+    def load(path, *_, **__):
         pixels = np.zeros((8, 8, 3), np.uint8).view(Pixels)
         seen.append(weakref.ref(pixels))
         raise ZeroDivisionError
 
-    monkeypatch.setattr(asmnet.analyzer, "load_image", load)
+    monkeypatch.setattr(asmnet.detector, "load_reduced", load)
     errors = list(analyzer.detect_stream(["a", "b"], workers=1, on_error="return"))
     gc.collect()
     assert len(errors) == len(seen) == 2
