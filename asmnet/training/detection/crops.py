@@ -32,8 +32,6 @@ SMALLEST, LARGEST = 6.0, 64.0
 DOUBTED_SCORE, SURE_SCORE = 0.7, 0.5
 ROTATED_SHARE, MAX_ROTATION = 0.3, 100.0
 OCCLUDED_SHARE = 0.15
-# So many places are cut off close around their box: photos of nothing but a face.
-CUT_SHARE = 0.15
 # Sets whose photos are labelled all over: what is not labelled there is no face.
 COMPLETE_SETS = ("crowds",)
 
@@ -164,9 +162,6 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
         degrees = rng.uniform(-MAX_ROTATION, MAX_ROTATION) if turned else rng.normal(0, 6)
         matrix = similarity(pixels / region, degrees, middle, np.full(2, pixels / 2))
         place(photo.levels, matrix, canvas)
-        if rng.random() < CUT_SHARE:
-            square = box[[[0, 1], [2, 1], [2, 3], [0, 3]]]
-            _cut_off(canvas, points_box(square @ matrix[:, :2].T + matrix[:, 2]), rng)
         face, keypoints = np.full(4, np.nan), np.full((5, 2), np.nan)
         if place_.face is not None:
             outline = photo.labels.outlines[place_.face]
@@ -180,15 +175,6 @@ class CropDataset(Dataset[tuple[Tensor, ...]]):
                 dtype=np.uint8,
             )
         return photometric(canvas, rng), face / pixels, keypoints / pixels
-
-
-def _cut_off(canvas: ImageArray, box: FloatArray, rng: np.random.Generator) -> None:
-    """Blackens, in place, what lies outside of a box (4,) and a margin of each side's own."""
-    margin = rng.uniform(-0.02, 0.4, size=4) * np.tile(box[2:] - box[:2], 2)
-    x0, y0, x1, y1 = np.maximum(np.rint(box + margin * [-1, -1, 1, 1]), 0).astype(int)
-    inside = canvas[y0:y1, x0:x1].copy()
-    canvas[:] = 0
-    canvas[y0:y1, x0:x1] = inside
 
 
 def _anywhere(photo: Photo, rng: np.random.Generator) -> Place:

@@ -13,13 +13,7 @@ from made_mosaics import BOX, brightest, dotted_photo  # noqa: E402
 from asmnet.datasets.detection import DetectionPhoto  # noqa: E402
 from asmnet.geometry import box_iou  # noqa: E402
 from asmnet.training.detection import crops  # noqa: E402
-from asmnet.training.detection.crops import (  # noqa: E402
-    CropDataset,
-    Place,
-    Places,
-    _cut_off,
-    find_places,
-)
+from asmnet.training.detection.crops import CropDataset, Place, Places, find_places  # noqa: E402
 from asmnet.training.detection.material import Material, Photo, pyramid  # noqa: E402
 from asmnet.types import Detection  # noqa: E402
 
@@ -103,16 +97,3 @@ def test_places_without_a_face_keep_off_faces(material):
     beside = [p.box for p in empty if p.photo.labels.outlines]
     assert len(empty) > len(beside) > 10
     assert box_iou(np.array(beside), BOX[None]).max() < crops.FALSE_IOU
-
-
-def test_what_is_cut_off_lies_around_the_box():
-    box = np.array([30.0, 40, 70, 80])
-    rows, columns = np.mgrid[:100, :100]
-    inside = (columns >= 31) & (columns < 69) & (rows >= 41) & (rows < 79)
-    outside = (columns < 14) | (columns >= 86) | (rows < 24) | (rows >= 96)
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        canvas = np.full((100, 100, 3), 255, np.uint8)
-        _cut_off(canvas, box, rng)
-        assert canvas[inside].all()
-        assert not canvas[outside].any()
