@@ -240,6 +240,12 @@ def roll_matrix(angle: ArrayLike) -> FloatArray:
     return matrix
 
 
+def nearest_rotation(matrix: FloatArray) -> FloatArray:
+    """The rotation (3, 3) nearest to a matrix, by the sum of squares (Kabsch, 1976)."""
+    left, _, right = np.linalg.svd(matrix)
+    return np.asarray(left @ np.diag([1.0, 1.0, np.linalg.det(left @ right)]) @ right)
+
+
 def mirrored_rotation(rotation: FloatArray) -> FloatArray:
     """The (3, 3) rotation that a head has in the mirror image: yaw and roll change their signs."""
     return np.asarray(rotation * np.outer([-1, 1, 1], [-1, 1, 1]))

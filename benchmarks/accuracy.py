@@ -19,11 +19,10 @@ from tqdm import tqdm
 from tracking.mesh import draw_dots, mesh_points
 
 import asmnet
-from asmnet.commands.outputs import add_overwrite_option, check_outputs
+from asmnet.commands.outputs import parse_with_outputs
 from asmnet.datasets.records import LabelledFace
 from asmnet.datasets.splits import Split, read_300w
 from asmnet.draw import POINT
-from asmnet.errors import InvalidInputError
 from asmnet.evaluation.landmarks import matching, matching_box, predict
 from asmnet.evaluation.metrics import area_under_curve, failure_rate, nme, residuals
 from asmnet.evaluation.report import COLUMNS as SHEET_COLUMNS
@@ -178,12 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     parser.add_argument("--json", type=Path, help="write the figures")
     parser.add_argument("--sheet", type=Path, help="PNG of six photos: labels red, points green")
-    add_overwrite_option(parser)
-    options = parser.parse_args(arguments)
-    try:
-        check_outputs(options, ["json", "sheet"])
-    except InvalidInputError as error:
-        parser.error(str(error))
+    options = parse_with_outputs(parser, ["json", "sheet"], arguments)
     cv2.setNumThreads(1)
     faces = _faces(options.data, options.split, options.limit)
     systems = [

@@ -17,8 +17,7 @@ import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
 from asmnet.batch import BatchOptions, run_batch
-from asmnet.commands.outputs import add_overwrite_option, check_outputs
-from asmnet.errors import InvalidInputError
+from asmnet.commands.outputs import parse_with_outputs
 from asmnet.evaluation.report import markdown_rows
 from asmnet.image import load_image
 
@@ -32,12 +31,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--json", type=Path, help="write the table")
-    add_overwrite_option(parser)
-    options = parser.parse_args()
-    try:
-        check_outputs(options, ["json"])
-    except InvalidInputError as error:
-        parser.error(str(error))
+    options = parse_with_outputs(parser, ["json"])
     rates: dict[int, list[float]] = {workers: [] for workers in options.workers}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

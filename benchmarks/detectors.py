@@ -19,9 +19,8 @@ import matplotlib as mpl
 import numpy as np
 
 from asmnet import FaceDetector
-from asmnet.commands.outputs import add_overwrite_option, check_outputs
+from asmnet.commands.outputs import parse_with_outputs
 from asmnet.datasets.detection import DetectionPhoto, read_crowds
-from asmnet.errors import InvalidInputError
 from asmnet.evaluation.boxes import recalls
 from asmnet.evaluation.detector import (
     ALONE_MIN_SCORE,
@@ -47,12 +46,7 @@ def main() -> None:
     parser.add_argument("--yunet", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--out", type=Path)
-    add_overwrite_option(parser)
-    options = parser.parse_args()
-    try:
-        check_outputs(options, ["json", "out"])
-    except InvalidInputError as error:
-        parser.error(str(error))
+    options = parse_with_outputs(parser, ["json", "out"])
     photos = read_crowds(options.data, "val")
     pictures = [load_image(photo.image) for photo in photos]
     lines: dict[str, list[dict[str, float]]] = {"detector alone": [], "with its verifier": []}

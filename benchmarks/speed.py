@@ -18,8 +18,7 @@ import numpy as np
 from PIL import Image
 
 import asmnet
-from asmnet.commands.outputs import add_overwrite_option, check_outputs
-from asmnet.errors import InvalidInputError
+from asmnet.commands.outputs import parse_with_outputs
 from asmnet.evaluation.report import markdown_rows
 from asmnet.evaluation.timing import best_ms
 from asmnet.image import load_image
@@ -142,13 +141,7 @@ def main() -> None:
     parser.add_argument("--files", action="store_true", help="only large JPEG files")
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--json", type=Path, help="write the tables")
-    add_overwrite_option(parser)
-    options = parser.parse_args()
-    try:
-        inputs = [path for path in (options.yunet, options.face_mesh) if path is not None]
-        check_outputs(options, ["json"], inputs)
-    except InvalidInputError as error:
-        parser.error(str(error))
+    options = parse_with_outputs(parser, ["json"], inputs=["yunet", "face_mesh"])
     tables = {}
     if options.files:
         columns = []

@@ -22,27 +22,14 @@ import numpy as np
 from speed import CREW, FILES, PHOTO, PHOTOS, large_photo
 
 import asmnet
-from asmnet.commands.outputs import add_overwrite_option, check_outputs
-from asmnet.errors import InvalidInputError
+from asmnet.commands.outputs import parse_with_outputs
+from asmnet.evaluation.timing import median_ms
 from asmnet.image import ImageArray, load_image
 from asmnet.session import OnnxSession
 
 Call = Callable[[], object]
 Figures = dict[str, float]
 FRAMES = 30
-
-
-def median_ms(calls: dict[str, Call], rounds: int) -> dict[str, float]:
-    """Milliseconds of each call, the median of rounds in which they take turns."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for call in calls.values():
-        call()  # the first call allocates
-    for _ in range(rounds):
-        for name, call in calls.items():
-            started = time.perf_counter()
-            call()
-            times[name].append(1000 * (time.perf_counter() - started))
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def scene(faces: int) -> ImageArray:
@@ -134,7 +121,8 @@ def mediapipe(rounds: int) -> Figures:
     figures, analyzer = {}, asmnet.FaceAnalyzer(threads=1)
     picture, still = scene(1), FaceMesh(static_image_mode=True)
     times = median_ms(
-        {"ours": lambda: analyzer.detect(picture), "theirs": lambda: still.process(picture)}, rounds
+        {"ours": lambda: analyzer.detect(picture), "theirs": lambda: still.process(picture)},
+        rounds=rounds,
     )
     figures["detect / MediaPipe's still call"] = times["ours"] / times["theirs"]
     for count in (1, 2, 5):
@@ -145,7 +133,7 @@ def mediapipe(rounds: int) -> Figures:
                 "ours": updates(images),
                 "theirs": lambda m=mesh, i=images, t=turn: m.process(i[next(t) % FRAMES]),
             },
-            rounds,
+            rounds=rounds,
         )
         name = f"update / MediaPipe's tracking call, faces: {count}"
         figures[name] = times["ours"] / times["theirs"]
@@ -161,7 +149,7 @@ def files(rounds: int) -> Figures:
             "decode": lambda photo=photo: load_image(photo),
             "detect": lambda photo=photo: analyzer.detect(photo),
         }
-        times = median_ms(calls, max(rounds // 10, 1))
+        times = median_ms(calls, rounds=max(rounds // 10, 1))
         name = f"JPEG of {round(width * height / 1e6)} megapixels, detect / decode"
         figures[name] = times["detect"] / times["decode"]
     return figures
@@ -213,7 +201,7 @@ def more_faces(rounds: int) -> Figures:
             "network 1": lambda: session.run(crops[:1]),
             "network 50": lambda: session.run(crops),
         },
-        max(rounds // 5, 1),
+        rounds=max(rounds // 5, 1),
     )
     ours, network = times["50"] - times["1"], times["network 50"] - times["network 1"]
     return {"one more face / one more crop": ours / network}
@@ -230,7 +218,7 @@ def threads(rounds: int) -> Figures:
 
     with ThreadPoolExecutor(8) as pool:
         calls = {"one": alone, "eight": lambda: list(pool.map(analyzer.detect, work))}
-        times = median_ms(calls, max(rounds // 10, 1))
+        times = median_ms(calls, rounds=max(rounds // 10, 1))
     return {"eight threads / one": times["one"] / times["eight"]}
 
 
@@ -253,12 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--json", type=Path, help="write the figures there")
-    add_overwrite_option(parser)
-    options = parser.parse_args(arguments)
-    try:
-        check_outputs(options, ["json"])
-    except InvalidInputError as error:
-        parser.error(str(error))
+    options = parse_with_outputs(parser, ["json"], arguments)
     cv2.setNumThreads(1)
     figures: Figures = {}
     for row in options.rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -73,6 +73,33 @@ def check_outputs(
         if path is not None:
             outputs.check(f"--{name}", path)
     return outputs
+
+
+def parse_with_outputs(
+    parser: argparse.ArgumentParser,
+    outputs: Iterable[str],
+    arguments: Sequence[str] | None = None,
+    *,
+    inputs: Iterable[str] = (),
+) -> argparse.Namespace:
+    """The options of a command that has ``--overwrite``, its files to write checked.
+
+    Wrong use ends the process with exit code 2, as argparse's own checks do.
+
+    Args:
+        parser: of the command, without ``--overwrite``.
+        outputs: names of the options that are files to write.
+        arguments: of the command line; None takes the process's.
+        inputs: names of the options that are files to read.
+    """
+    add_overwrite_option(parser)
+    options = parser.parse_args(arguments)
+    read = (getattr(options, name) for name in inputs)
+    try:
+        check_outputs(options, outputs, [path for path in read if path is not None])
+    except InvalidInputError as error:
+        parser.error(str(error))
+    return options
 
 
 @contextmanager

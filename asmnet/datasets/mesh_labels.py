@@ -24,10 +24,11 @@ from asmnet.errors import InvalidInputError
 from asmnet.geometry import (
     FloatArray,
     geodesic_degrees,
+    nearest_rotation,
     points_box,
     rotation_to_euler,
 )
-from asmnet.image import ImageArray, load_image
+from asmnet.image import ImageArray, load_image, warp
 from asmnet.schemes import LandmarkScheme
 
 TEACHER = "mediapipe"
@@ -133,9 +134,9 @@ def frame_of(mesh: FloatArray, mean: FloatArray) -> Frame:
     """How a mesh (478, 3) in pixels lies, from the mean mesh fitted to it (Kabsch, Umeyama)."""
     middle = mesh.mean(axis=0)
     seen = (mesh - middle) * _VIEWER
-    u, sizes, vt = np.linalg.svd(seen.T @ mean)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    return Frame(u * sign @ vt, float((sizes * sign).sum() / (mean**2).sum()), middle[:2])
+    across = seen.T @ mean
+    rotation = nearest_rotation(across)
+    return Frame(rotation, float((rotation * across).sum() / (mean**2).sum()), middle[:2])
 
 
 def _flat(mesh: FloatArray, frame: Frame) -> FloatArray:
@@ -183,8 +184,7 @@ class FaceMesh:
             corner = centre - width / 2 + rng.normal(0, 0.03, 2) * side
             scale = CROP / width
             matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
-            matrix[:, 2] += 0.5 * scale - 0.5  # OpenCV counts from pixels' centres
-            crop = cv2.warpAffine(image, matrix, (CROP, CROP), flags=cv2.INTER_LINEAR)
+            crop = warp(image, matrix, (CROP, CROP))
             found = self._mesh.process(crop).multi_face_landmarks
             if not found:
                 return None

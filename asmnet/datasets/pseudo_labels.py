@@ -19,7 +19,7 @@ from asmnet.datasets.records import LabelledFace
 from asmnet.datasets.splits import Split, part_of, youtube_person
 from asmnet.detector import FaceDetector
 from asmnet.errors import InvalidInputError
-from asmnet.geometry import FloatArray, mirrored_rotation
+from asmnet.geometry import FloatArray, mirrored_rotation, nearest_rotation
 from asmnet.image import ImageArray, load_image
 from asmnet.landmarker import FaceLandmarker
 from asmnet.schemes import IBUG_68, WFLW_98, WFLW_TO_IBUG, LandmarkScheme
@@ -126,9 +126,7 @@ def consider(
     points += [landmarker.scheme.mirrored(f.landmarks, width) for f in mirrored]
     rotations = [f.pose.rotation for f in straight]
     rotations += [mirrored_rotation(f.pose.rotation) for f in mirrored]
-    # The rotation that is nearest to the mean of all.
-    u, _, vt = np.linalg.svd(np.mean(rotations, axis=0))
-    return np.mean(points, axis=0), u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    return np.mean(points, axis=0), nearest_rotation(np.mean(rotations, axis=0))
 
 
 def read_labels(

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asmnet.geometry import FloatArray
-from asmnet.image import ImageArray
+from asmnet.image import ImageArray, thumbnail
 
 # Width of the reduced frames that are compared, in pixels; a grid of so many pixels of the frame
 # is averaged for each of theirs, in each direction.
@@ -36,10 +36,9 @@ class CameraMotion:
         """
         height, width = image.shape[:2]
         size = (WIDTH, max(round(WIDTH * height / width), 8))
-        step = max(width // (SAMPLES * WIDTH), 1)
-        grid = np.ascontiguousarray(image[::step, ::step, 1])  # green is close to grey
-        small = cv2.resize(grid, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-        last, self._last = self._last, np.asarray(small, dtype=np.float32)
+        green = image[..., 1]  # close to grey
+        small = thumbnail(green, size, SAMPLES).astype(np.float32)
+        last, self._last = self._last, small
         if last is None or last.shape != small.shape:
             self._window = np.asarray(cv2.createHanningWindow(size, cv2.CV_32F), np.float32)
             return np.zeros(2)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from asmnet.image import ImageArray
+from asmnet.image import ImageArray, thumbnail
 
 WIDTH, HEIGHT = 32, 24
 # So many pixels of the frame are averaged for one of the tiny picture, in each direction.
@@ -37,7 +37,7 @@ class Shots:
 
     def number(self, image: ImageArray) -> int:
         """The shot of the stream's next RGB frame (H, W, 3)."""
-        small = _tiny(image)
+        small = thumbnail(image, (WIDTH, HEIGHT), SAMPLES).astype(np.float32)
         if self._known and _stayed(small, self._known[-1][1]):
             number, _ = self._known.pop()
         elif small.std(axis=(0, 1)).max() < FLAT:
@@ -55,17 +55,6 @@ class Shots:
                 return self._known.pop(i)[0]
         self._count += 1
         return self._count
-
-
-def _tiny(image: ImageArray) -> NDArray[np.float32]:
-    """(HEIGHT, WIDTH, 3) from a grid of the frame's pixels: all of them would take longer."""
-    height, width = image.shape[:2]
-    rows, columns = (max(n // (SAMPLES * m), 1) for n, m in ((height, HEIGHT), (width, WIDTH)))
-    size = (width // columns, height // rows)
-    # Every row and column of so many, which OpenCV copies in a quarter of NumPy's time.
-    even = image[: size[1] * rows, : size[0] * columns]
-    grid = cv2.resize(even, size, interpolation=cv2.INTER_NEAREST)
-    return cv2.resize(grid, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def _stayed(picture: NDArray[np.float32], last: NDArray[np.float32]) -> bool:

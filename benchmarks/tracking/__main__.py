@@ -20,8 +20,7 @@ import cv2
 import numpy as np
 
 import asmnet
-from asmnet.commands.outputs import add_overwrite_option, check_outputs
-from asmnet.errors import InvalidInputError
+from asmnet.commands.outputs import parse_with_outputs
 from asmnet.evaluation.report import markdown_rows, write_picture
 from asmnet.geometry import FloatArray
 from asmnet.image import ImageArray
@@ -92,12 +91,7 @@ def main() -> None:
         "--hour", type=int, nargs="?", const=3600 * FPS, metavar="FRAMES",
         help="only follow so many frames (an hour) and print the memory in use",
     )  # fmt: skip
-    add_overwrite_option(parser)
-    options = parser.parse_args()
-    try:
-        check_outputs(options, ["json", "sheet"])
-    except InvalidInputError as error:
-        parser.error(str(error))
+    options = parse_with_outputs(parser, ["json", "sheet"])
     if options.one_core:
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         cv2.setNumThreads(1)  # its threads are there already, on all cores

@@ -19,9 +19,8 @@ import numpy as np
 from tqdm import tqdm
 
 from asmnet import FaceTracker
-from asmnet.commands.outputs import add_overwrite_option, check_outputs
+from asmnet.commands.outputs import parse_with_outputs
 from asmnet.datasets.detection import DetectionPhoto, read_crowds
-from asmnet.errors import InvalidInputError
 from asmnet.evaluation.report import markdown
 from asmnet.geometry import FloatArray, box_iou, match_greedily, points_box
 from asmnet.image import ImageArray, load_image, warp
@@ -157,12 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with crowds")
     parser.add_argument("--photos", type=int, default=30, help="of which clips are made")
     parser.add_argument("--json", type=Path, help="write the figures, without the times")
-    add_overwrite_option(parser)
-    options = parser.parse_args(arguments)
-    try:
-        check_outputs(options, ["json"])
-    except InvalidInputError as error:
-        parser.error(str(error))
+    options = parse_with_outputs(parser, ["json"], arguments)
     cv2.setNumThreads(1)
     photos = [p for p in read_crowds(options.data, "val") if len(p.outlines) >= LEAST_FACES]
     chosen = np.linspace(0, len(photos) - 1, min(options.photos, len(photos))).round().astype(int)

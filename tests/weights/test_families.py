@@ -103,22 +103,28 @@ def test_detector_and_landmarker_alone(monkeypatch):
     assert loaded(asmnet.FaceLandmarker()) == OPEN[2]
 
 
-@pytest.mark.usefixtures("open_family")
-def test_detect_takes_the_family_of_each_call(photos, monkeypatch):
-    photo = photos / "astronaut.png"
-    seen = []
+@pytest.fixture
+def used(monkeypatch) -> list[asmnet.FaceAnalyzer]:
+    """The analyzers that find faces, in the order of their calls."""
+    seen: list[asmnet.FaceAnalyzer] = []
     real = asmnet.FaceAnalyzer.detect
     monkeypatch.setattr(
         asmnet.FaceAnalyzer,
         "detect",
         lambda self, *a, **k: seen.append(self) or real(self, *a, **k),
     )
+    return seen
+
+
+@pytest.mark.usefixtures("open_family")
+def test_detect_takes_the_family_of_each_call(photos, used, monkeypatch):
+    photo = photos / "astronaut.png"
     assert len(asmnet.detect(photo, weights="open")) == 1
     asmnet.detect(photo)
     monkeypatch.setenv("ASMNET_WEIGHTS", "open")
     asmnet.detect(photo)
-    assert [loaded(analyzer) for analyzer in seen] == [OPEN, RESEARCH, OPEN]
-    assert seen[0] is seen[2], "it is loaded once"
+    assert [loaded(analyzer) for analyzer in used] == [OPEN, RESEARCH, OPEN]
+    assert used[0] is used[2], "it is loaded once"
 
 
 @pytest.mark.usefixtures("open_family")
@@ -138,16 +144,9 @@ def test_a_batch_names_the_family_and_does_not_go_on_with_another(tmp_path, monk
 
 
 @pytest.mark.usefixtures("open_family")
-def test_a_batch_s_worker_loads_the_family(photos, monkeypatch):
-    seen = []
-    real = asmnet.FaceAnalyzer.detect
-    monkeypatch.setattr(
-        asmnet.FaceAnalyzer,
-        "detect",
-        lambda self, *a, **k: seen.append(self) or real(self, *a, **k),
-    )
+def test_a_batch_s_worker_loads_the_family(photos, used):
     analyze(BatchOptions(weights="open"), [str(photos / "astronaut.png")])
-    assert [loaded(analyzer) for analyzer in seen] == [OPEN]
+    assert [loaded(analyzer) for analyzer in used] == [OPEN]
 
 
 @pytest.mark.usefixtures("open_family")
